@@ -1,0 +1,1 @@
+"""Structured logging that reaches the console, a file and OpenTelemetry with one call."""

@@ -1,0 +1,1 @@
+"""What outputs that leave the machine share: queue, batches, retry and transport."""

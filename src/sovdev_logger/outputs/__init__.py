@@ -1,0 +1,1 @@
+"""Where entries go: each module is one stdlib handler."""

@@ -1,0 +1,1 @@
+"""Traces and metrics: providers, instruments and spans."""
