@@ -1,1 +1,52 @@
-"""Structured logging that reaches the console, a file and OpenTelemetry with one call."""
+"""Structured logging that reaches the console, a file and OpenTelemetry with one call.
+
+    from sovdev_logger import SOVDEV_LOGLEVELS, create_peer_services, sovdev_initialize, sovdev_log
+
+    PEER = create_peer_services({"BRREG": "SYS1234567"})
+    sovdev_initialize("company-lookup", "1.0.0", PEER.mappings)
+    sovdev_log(SOVDEV_LOGLEVELS.INFO, "main", "Service started", PEER.INTERNAL)
+"""
+
+from sovdev_logger.api import (
+    sovdev_end_span,
+    sovdev_flush,
+    sovdev_generate_trace_id,
+    sovdev_initialize,
+    sovdev_log,
+    sovdev_log_job_progress,
+    sovdev_log_job_status,
+    sovdev_set_context,
+    sovdev_shutdown,
+    sovdev_start_span,
+)
+from sovdev_logger.diagnostics import sovdev_test_otlp_connection, sovdev_validate_config
+from sovdev_logger.levels import SOVDEV_LOGLEVELS
+from sovdev_logger.peers import PeerServices, create_peer_services
+from sovdev_logger.telemetry.spans import SovdevSpan
+
+__all__ = [
+    "SOVDEV_LOGLEVELS",
+    "PeerServices",
+    "SovdevSpan",
+    "create_peer_services",
+    "sovdev_end_span",
+    "sovdev_flush",
+    "sovdev_generate_trace_id",
+    "sovdev_initialize",
+    "sovdev_log",
+    "sovdev_log_job_progress",
+    "sovdev_log_job_status",
+    "sovdev_set_context",
+    "sovdev_shutdown",
+    "sovdev_start_span",
+    "sovdev_test_otlp_connection",
+    "sovdev_validate_config",
+]
+
+
+def __getattr__(name: str) -> str:
+    if name == "__version__":
+        from importlib.metadata import version  # noqa: PLC0415 - asked for rarely, costs 20 ms
+
+        return version("sovdev-logger")
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

@@ -1,0 +1,59 @@
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+# Further interpreters, each tested in an environment of its own where the machine has it.
+OTHERS := 3.12 3.13 3.14
+
+.PHONY: demo test test-others check lint types build bench clean
+
+demo: $(VENV)/runtime  ## Run the company lookup and show its entries as people and machines see them.
+	@sh scripts/demo.sh $(BIN)/python
+
+test: $(VENV)/ready  ## Run every test with branch coverage, then again on every other interpreter.
+	$(BIN)/python -m coverage erase
+	$(BIN)/python -m coverage run -m pytest
+	$(BIN)/python -m coverage combine --quiet
+	$(BIN)/python -m coverage report --fail-under=95
+	@$(MAKE) --no-print-directory test-others
+
+test-others:
+	@for version in $(OTHERS); do \
+	  python=$$(sh scripts/interpreter.sh $$version); \
+	  if [ -n "$$python" ]; then \
+	    echo "Python $$version:"; \
+	    $(MAKE) --no-print-directory VENV=.venv-$$version PYTHON=$$python .venv-$$version/ready \
+	      && .venv-$$version/bin/python -m pytest -q || exit 1; \
+	  else echo "Python $$version is not on this machine: not tested."; fi; done
+
+check: lint types  ## Lint, format and strict types.
+
+lint: $(VENV)/checks
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+
+types: $(VENV)/checks
+	$(BIN)/mypy
+
+build: $(VENV)/checks  ## Wheel and sdist in dist/.
+	rm -rf dist
+	$(BIN)/python -m build --outdir dist .
+
+bench: $(VENV)/ready  ## Compare with the floor and with a hand-wired logger.
+	$(BIN)/python benchmarks/run.py
+
+clean:
+	rm -rf .venv .venv-* dist logs .coverage* .mypy_cache .pytest_cache .ruff_cache .hypothesis
+
+$(VENV)/runtime: pyproject.toml
+	$(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --quiet --upgrade pip
+	$(BIN)/python -m pip install --quiet --editable .
+	@touch $@
+
+$(VENV)/ready: $(VENV)/runtime
+	$(BIN)/python -m pip install --quiet --editable . --group test
+	@touch $@
+
+$(VENV)/checks: $(VENV)/ready
+	$(BIN)/python -m pip install --quiet --group test --group check
+	@touch $@

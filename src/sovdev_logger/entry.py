@@ -1,0 +1,64 @@
+"""The entry: the fields of one log call, built once and read by every output."""
+
+from typing import Final, NamedTuple
+
+from sovdev_logger.levels import Level
+from sovdev_logger.safety.encoding import dumps_line
+
+TRANSACTION: Final = "transaction"
+JOB_STATUS: Final = "job.status"
+JOB_PROGRESS: Final = "job.progress"
+
+EXCEPTION_TYPE: Final = "Error"
+"""The constant that stands in ``exception_type`` in every language."""
+
+Fields = dict[str, str | None]
+
+
+class Identity(NamedTuple):
+    """What is the same in every entry of one process."""
+
+    service_name: str
+    service_version: str
+    session_id: str
+
+
+class Entry:
+    """One finished entry: safe, redacted and bounded.
+
+    Attributes:
+        fields: The contract's fields in order, strings as they are. ``input_json`` and
+            ``response_json`` stand at their place and are None: their JSON is in the texts.
+        level: The entry's level in every vocabulary.
+        time_ns: The wall clock, nanoseconds since the epoch.
+        input_text, response_text: Compact JSON of the two values.
+        trace_digits: The trace id as 32 hex digits where it is a valid OTel id, else None.
+        exception: The error as it was given, for handlers of others; no output of ours reads it.
+    """
+
+    __slots__ = (
+        "_line",
+        "exception",
+        "fields",
+        "input_text",
+        "level",
+        "response_text",
+        "time_ns",
+        "trace_digits",
+    )
+
+    fields: Fields
+    level: Level
+    time_ns: int
+    input_text: bytes
+    response_text: bytes
+    trace_digits: str | None
+    exception: BaseException | None
+    _line: bytes | None
+
+    def line(self) -> bytes:
+        """Return the entry as one line of JSON with its newline; made once, kept."""
+        line = self._line
+        if line is None:
+            line = self._line = dumps_line(self.fields, self.input_text, self.response_text)
+        return line

@@ -1,0 +1,77 @@
+"""The levels of an entry, and what each is called by stdlib logging and by OpenTelemetry."""
+
+import logging
+from enum import Enum
+from typing import Final, NamedTuple
+
+
+class SOVDEV_LOGLEVELS(str, Enum):  # noqa: N801 - the name is part of the cross-language contract
+    """The six levels of an entry; each member is its lower-case name (specification: levels)."""
+
+    TRACE = "trace"
+    DEBUG = "debug"
+    INFO = "info"
+    WARN = "warn"
+    ERROR = "error"
+    FATAL = "fatal"
+
+    __str__ = str.__str__
+
+
+class Level(NamedTuple):
+    """One level in every vocabulary that an output needs."""
+
+    name: str
+    stdlib_number: int
+    stdlib_name: str
+    otel_severity: int
+    is_error: bool
+
+    @property
+    def severity_text(self) -> str:
+        """The OpenTelemetry severity text: the upper-case name."""
+        return self.name.upper()
+
+
+TRACE: Final = Level("trace", 5, "TRACE", 1, is_error=False)
+DEBUG: Final = Level("debug", logging.DEBUG, "DEBUG", 5, is_error=False)
+INFO: Final = Level("info", logging.INFO, "INFO", 9, is_error=False)
+WARN: Final = Level("warn", logging.WARNING, "WARNING", 13, is_error=False)
+ERROR: Final = Level("error", logging.ERROR, "ERROR", 17, is_error=True)
+FATAL: Final = Level("fatal", logging.CRITICAL, "CRITICAL", 21, is_error=True)
+
+LEVELS: Final = (TRACE, DEBUG, INFO, WARN, ERROR, FATAL)
+
+_SPELLINGS: Final[dict[object, Level]] = {
+    **{level.name: level for level in LEVELS},
+    **{level.stdlib_number: level for level in LEVELS},
+    "warning": WARN,
+    "critical": FATAL,
+    "exception": ERROR,
+    "notset": TRACE,
+}
+
+BY_EXACT_NAME: Final[dict[object, Level]] = {level.name: level for level in LEVELS}
+"""The hot path's table; a member of ``SOVDEV_LOGLEVELS`` hashes like its lower-case name."""
+
+
+def find_level(value: object) -> Level | None:
+    """Return the level that ``value`` spells, or None.
+
+    Understood are the contract's names in any case, the stdlib's names (``WARNING``,
+    ``critical``) and numbers; a number between two levels is the lower one.
+    """
+    if isinstance(value, str):
+        return _SPELLINGS.get(value.strip().lower())
+    if isinstance(value, int) and not isinstance(value, bool):
+        return level_of_number(value)
+    return None
+
+
+def level_of_number(number: int) -> Level:
+    """Return the highest level whose stdlib number is at most ``number`` (trace below 10)."""
+    found = TRACE
+    for level in LEVELS:
+        if level.stdlib_number <= number:
+            found = level
+    return found

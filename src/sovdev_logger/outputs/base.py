@@ -1,0 +1,70 @@
+"""What the outputs share: a stdlib handler that parks re-entry and never raises."""
+
+import logging
+from collections.abc import Callable
+
+from sovdev_logger.entry import Entry
+from sovdev_logger.records import ENTRY_ATTRIBUTE, make_record
+from sovdev_logger.reentry import Turnstile
+
+Adopt = Callable[[logging.LogRecord], Entry | None]
+"""Makes the entry of a record that plain logging made; None leaves the record out."""
+
+
+class OutputHandler(logging.Handler):
+    """Writes finished entries one at a time, from any thread, signal handler or finalizer.
+
+    A subclass implements ``write``. An exception out of it is reported by ``report`` and goes no
+    further. Closing an output does not end it: whoever closes all handlers of a process (such as
+    ``logging.config.dictConfig``) must not silence the service, so the next entry reopens it.
+
+    An entry comes by ``take``, straight from the service's logger, or on a stdlib record by
+    ``handle``, when other handlers listen to the same logger too; the result is the same.
+    """
+
+    def __init__(self, adopt: Adopt, level: int = logging.NOTSET) -> None:
+        super().__init__(level)
+        self._adopt = adopt
+        self._turnstile = Turnstile(self._write_safely)
+
+    def take(self, entry: Entry) -> None:
+        """Write an entry that no record exists for yet."""
+        if self.filters:
+            self.handle(make_record(entry))
+        else:
+            self._turnstile.submit(entry)
+
+    def handle(self, record: logging.LogRecord) -> bool:
+        """Filter the record and write its entry, without stdlib's handler lock."""
+        if self.filters:
+            passed = self.filter(record)
+            if not passed:
+                return False
+            if isinstance(passed, logging.LogRecord):
+                record = passed
+        self.emit(record)
+        return True
+
+    def emit(self, record: logging.LogRecord) -> None:
+        """Write the record's entry, or park it when this thread is already inside."""
+        entry = record.__dict__.get(ENTRY_ATTRIBUTE) or self._adopt(record)
+        if entry is not None:
+            self._turnstile.submit(entry)
+
+    def write(self, entry: Entry) -> None:
+        """Write one entry; called by one frame at a time."""
+        raise NotImplementedError
+
+    def report(self, error: Exception) -> None:
+        """Say what went wrong, once, and how to mend it."""
+        raise NotImplementedError
+
+    def _write_safely(self, entry: Entry) -> None:
+        try:
+            self.write(entry)
+        except Exception as error:  # noqa: BLE001 - one output's trouble is nobody else's
+            self.report(error)
+
+    def createLock(self) -> None:  # noqa: N802 - stdlib's name
+        """Have no stdlib lock: the turnstile serialises, and a signal cannot deadlock it."""
+        self.lock = None

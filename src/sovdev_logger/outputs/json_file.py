@@ -1,0 +1,195 @@
+"""The rotating JSON Lines file, safe for threads, signals and several processes."""
+
+import errno
+import logging
+import os
+import stat
+from collections.abc import Callable
+from pathlib import Path
+from typing import Final
+
+from pythonjsonlogger.core import BaseJsonFormatter
+
+from sovdev_logger.entry import Entry
+from sovdev_logger.outputs.base import Adopt, OutputHandler
+from sovdev_logger.outputs.rotation import rotation_lock, shift_backups
+from sovdev_logger.records import ENTRY_ATTRIBUTE, make_record
+from sovdev_logger.safety.encoding import dumps
+from sovdev_logger.selflog import warn_once
+from sovdev_logger.settings import FileSettings
+
+_CLOSED: Final = -1
+_FILE_MODE: Final = 0o644
+
+_PATH_CHECK_INTERVAL_NS: Final = 1_000_000
+"""How long a rename by somebody else may go unnoticed: a look at the path costs as much as the
+write, and what is written meanwhile is in the renamed file, not lost."""
+
+_NEWLINE: Final = b"\n"
+
+# Without O_NONBLOCK a named pipe that nobody reads would hold the caller.
+_OPEN_FLAGS: Final = (
+    os.O_WRONLY
+    | os.O_APPEND
+    | os.O_CREAT
+    | getattr(os, "O_CLOEXEC", 0)
+    | getattr(os, "O_NONBLOCK", 0)
+)
+
+
+class EntryFormatter(BaseJsonFormatter):
+    """Formats a record as the compact JSON of its entry.
+
+    A python-json-logger formatter, so it works on any handler; a record that never met the
+    service's outputs has no entry and is formatted by python-json-logger's own rules.
+    """
+
+    def format(self, record: logging.LogRecord) -> str:
+        """Return the entry as one line of JSON, without a newline."""
+        entry: Entry | None = record.__dict__.get(ENTRY_ATTRIBUTE)
+        if entry is None:
+            return super().format(record)
+        return entry.line()[:-1].decode()
+
+    def jsonify_log_record(self, log_data: dict[str, object]) -> str:
+        """Return the JSON of a record without an entry."""
+        return dumps(log_data).decode()
+
+
+class JsonFileHandler(OutputHandler):
+    """Appends each entry as one line with one ``write``, before the logging call returns.
+
+    The descriptor is append-only, so lines of several threads and processes never mix. Before a
+    line that would pass ``max_bytes`` the file is renamed to ``.1``, older ones move up, and what
+    exceeds ``backup_count`` goes; a limit or a count of 0 switches rotation off. A file that was
+    renamed or removed by somebody else is reopened. Folders are made when missing. Writing that
+    fails is said once on stderr and tried again with the next entry.
+    """
+
+    def __init__(
+        self,
+        settings: FileSettings,
+        adopt: Adopt,
+        level: int = logging.NOTSET,
+        write: Callable[[int, bytes], int] = os.write,
+    ) -> None:
+        super().__init__(adopt, level)
+        self.path = Path(os.path.abspath(settings.path))
+        self.formatter: logging.Formatter = EntryFormatter()
+        self.lost_count = 0
+        self._own_formatter = self.formatter
+        self._path_text = str(self.path)
+        self._max_bytes = settings.max_bytes if settings.backup_count else 0
+        self._limit = 0
+        self._backup_count = settings.backup_count
+        self._write = write
+        self._descriptor = _CLOSED
+        self._inode = 0
+        self._size = 0
+        self._checked_ns = 0
+        self._torn = False
+
+    def write(self, entry: Entry) -> None:
+        """Append one line; rotate or reopen first where that is due."""
+        if self.formatter is self._own_formatter:
+            line = entry.line()
+        else:
+            line = self.format(make_record(entry)).encode("utf-8", "replace") + _NEWLINE
+        size = len(line)
+        # The distance is taken both ways: the clock may be set back.
+        if not -_PATH_CHECK_INTERVAL_NS < entry.time_ns - self._checked_ns < _PATH_CHECK_INTERVAL_NS:
+            self._look_at_the_path(entry.time_ns)
+        if self._limit and self._size + size > self._limit:
+            self._rotate(size)
+        if self._torn:
+            line = _NEWLINE + line
+            size += 1
+        written = self._write(self._descriptor, line)
+        self._size += written
+        if written != size:
+            self._write_rest(line[written:])
+
+    def report(self, error: Exception) -> None:
+        """Count the lost entry, say once what to do, and start afresh with the next entry."""
+        self.lost_count += 1
+        self._checked_ns = 0
+        reason = error.strerror if isinstance(error, OSError) else type(error).__name__
+        warn_once(
+            f"file:{self._path_text}:{reason}",
+            f"cannot write {self._path_text}: {reason}; {_advice(error)} Entries go on to the "
+            "other outputs, and to this file as soon as it can be written.",
+        )
+
+    def flush(self) -> None:
+        """Do nothing: every line is handed to the system when it is logged."""
+
+    def close(self) -> None:
+        """Close the file; the next entry opens it again."""
+        self._turnstile.run(self._close_descriptor)
+        super().close()
+
+    def _write_rest(self, rest: bytes) -> None:
+        """Finish a line of which a nearly full disk took a part, or raise why not."""
+        self._torn = True
+        written = self._write(self._descriptor, rest)
+        self._size += written
+        if written < len(rest):
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+        self._torn = False
+
+    def _look_at_the_path(self, now_ns: int) -> None:
+        """Make sure that the descriptor is the file at the path, and know its size."""
+        if self._descriptor == _CLOSED or not self._is_at_the_path():
+            self._open()
+        self._checked_ns = now_ns
+
+    def _is_at_the_path(self) -> bool:
+        try:
+            ours = os.fstat(self._descriptor)
+        except OSError:
+            ours = None
+        if ours is None or ours.st_ino != self._inode:
+            # Somebody closed every descriptor, as daemons do: this number is not ours to close.
+            self._descriptor = _CLOSED
+            return False
+        self._size = ours.st_size
+        try:
+            return os.path.samestat(ours, os.stat(self._path_text))
+        except FileNotFoundError:
+            return False
+
+    def _open(self) -> None:
+        self._close_descriptor()
+        try:
+            self._descriptor = os.open(self._path_text, _OPEN_FLAGS, _FILE_MODE)
+        except FileNotFoundError:
+            self.path.parent.mkdir(parents=True, exist_ok=True)
+            self._descriptor = os.open(self._path_text, _OPEN_FLAGS, _FILE_MODE)
+        found = os.fstat(self._descriptor)
+        self._inode, self._size = found.st_ino, found.st_size
+        # A device or a pipe as log file must not be renamed away.
+        self._limit = self._max_bytes if stat.S_ISREG(found.st_mode) else 0
+
+    def _rotate(self, needed: int) -> None:
+        """Rotate unless another process just did; one process at a time."""
+        with rotation_lock(self.path):
+            self._look_at_the_path(self._checked_ns)
+            if self._size and self._size + needed > self._limit:
+                self._close_descriptor()
+                shift_backups(self.path, self._backup_count)
+                self._open()
+
+    def _close_descriptor(self) -> None:
+        descriptor, self._descriptor = self._descriptor, _CLOSED
+        self._checked_ns = 0
+        if descriptor != _CLOSED:
+            os.close(descriptor)
+
+
+def _advice(error: Exception) -> str:
+    number = error.errno if isinstance(error, OSError) else None
+    if number in {errno.ENOSPC, errno.EDQUOT}:
+        return "make room on the disk."
+    if number in {errno.EACCES, errno.EPERM, errno.EROFS}:
+        return "give the process the right to write there, or set LOG_FILE_PATH."
+    return "check LOG_FILE_PATH and ERROR_LOG_PATH."

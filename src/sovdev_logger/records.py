@@ -1,0 +1,55 @@
+"""Stdlib records: made for entries when somebody else listens, and read when others made them."""
+
+import logging
+from typing import Final
+
+from sovdev_logger.entry import Entry
+
+ENTRY_ATTRIBUTE: Final = "_sovdev_entry"
+"""Where a record carries its entry; the underscore keeps it out of other formatters' extras."""
+
+_SECOND_NS: Final = 1_000_000_000
+_MILLISECOND_NS: Final = 1_000_000
+
+_STANDARD_ATTRIBUTES: Final = frozenset(
+    {
+        *logging.LogRecord("", logging.INFO, "", 0, "", (), None).__dict__,
+        "message",
+        "asctime",
+        "taskName",
+    }
+)
+
+
+def make_record(entry: Entry) -> logging.LogRecord:
+    """Return the record that ``logging`` would make for an entry, with the entry on it."""
+    fields, level = entry.fields, entry.level
+    error = entry.exception
+    record = logging.LogRecord(
+        name=fields["service_name"] or "",
+        level=level.stdlib_number,
+        pathname="",
+        lineno=0,
+        msg=fields["message"],
+        args=(),
+        exc_info=(type(error), error, error.__traceback__) if error is not None else None,
+        func=fields["function_name"],
+    )
+    record.levelname = level.stdlib_name
+    # The record is as old as its entry.
+    created = entry.time_ns / _SECOND_NS
+    record.relativeCreated += (created - record.created) * 1000
+    record.created = created
+    record.msecs = entry.time_ns // _MILLISECOND_NS % 1000
+    record.__dict__[ENTRY_ATTRIBUTE] = entry
+    return record
+
+
+def extra_of(record: logging.LogRecord) -> dict[str, object] | None:
+    """Return what the caller gave as ``extra``, None when there is nothing."""
+    extra = {
+        name: value
+        for name, value in record.__dict__.items()
+        if name not in _STANDARD_ATTRIBUTES and name != ENTRY_ATTRIBUTE
+    }
+    return extra or None

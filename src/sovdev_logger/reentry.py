@@ -1,0 +1,98 @@
+"""One at a time, without the deadlock: what arrives from inside waits for the outer frame."""
+
+import threading
+from collections import deque
+from collections.abc import Callable
+from typing import Final, Generic, TypeVar
+from weakref import WeakSet
+
+from sovdev_logger.selflog import warn_once
+
+_MAX_PARKED: Final = 10_000
+"""Bounds the memory of an output that makes a new record for each one that it writes."""
+
+_NOBODY: Final = 0
+
+Item = TypeVar("Item")
+
+_turnstiles: "WeakSet[Turnstile[object]]" = WeakSet()
+
+
+class Turnstile(Generic[Item]):
+    """Lets items through to ``action`` one at a time, whichever thread or signal brings them.
+
+    An item that arrives while its own thread is inside ``action`` (a signal handler, a finalizer,
+    an object whose ``__repr__`` logs) is parked, and the outer frame handles it before it
+    returns: neither a lock that waits for itself nor an item that vanishes.
+    """
+
+    __slots__ = ("__weakref__", "_action", "_lock", "_owner", "_parked")
+
+    def __init__(self, action: Callable[[Item], None]) -> None:
+        self._action = action
+        self._parked: deque[Item] = deque()
+        self.forget_holder()
+        _turnstiles.add(self)  # type: ignore[arg-type]
+
+    def forget_holder(self) -> None:
+        """Start with a free lock: in a forked child the holder may not exist."""
+        # Re-entrant, because a signal may arrive after the acquisition and before the owner is set.
+        self._lock = threading.RLock()
+        self._owner = _NOBODY
+        self._parked.clear()
+
+    def submit(self, item: Item) -> None:
+        """Run ``action(item)`` now, or park it for the frame of this thread that is inside."""
+        me = threading.get_ident()
+        if self._owner == me:
+            self._park(item)
+            return
+        with self._lock:
+            self._owner = me
+            try:
+                self._action(item)
+                while self._parked:
+                    self._action(self._parked.popleft())
+            finally:
+                self._owner = _NOBODY
+        if self._parked:
+            self._take_parked()
+
+    def run(self, task: Callable[[], None]) -> None:
+        """Run ``task`` alone, unless this thread is already inside: then it is left out."""
+        me = threading.get_ident()
+        if self._owner == me:
+            return
+        with self._lock:
+            self._owner = me
+            try:
+                task()
+            finally:
+                self._owner = _NOBODY
+        if self._parked:
+            self._take_parked()
+
+    def _park(self, item: Item) -> None:
+        if len(self._parked) < _MAX_PARKED:
+            self._parked.append(item)
+        else:
+            warn_once(
+                "parked",
+                f"more than {_MAX_PARKED} records were logged from inside one output and the "
+                "rest is dropped: something that an output calls logs each time.",
+            )
+
+    def _take_parked(self) -> None:
+        # Parked between the last look and giving up ownership.
+        while self._parked:
+            try:
+                item = self._parked.popleft()
+            except IndexError:
+                return
+            self.submit(item)
+
+
+def forget_all_holders() -> None:
+    """Free every turnstile; only for a forked child, where no other thread exists."""
+    for turnstile in list(_turnstiles):
+        turnstile.forget_holder()

@@ -1,0 +1,137 @@
+"""Plain counters that a call adds to, and that instruments read when they export."""
+
+import threading
+from collections import deque
+from collections.abc import Callable, Iterator
+from itertools import count
+from typing import Final, NamedTuple
+
+from sovdev_logger.levels import Level
+
+MAX_LABEL_SETS: Final = 2000
+"""The SDK's own default; label values beyond it are counted together as overflow."""
+
+OVERFLOW: Final = "otel.metric.overflow"
+
+_MAX_PENDING_DURATIONS: Final = 10_000
+"""Durations kept for the exporting thread; a caller that finds more hands them over itself."""
+
+
+class Counter:
+    """A number that any thread or signal handler raises by one with ``increment()``.
+
+    ``next`` on a count is one atomic step, about a tenth of a lock's cost. Reading consumes a
+    step too, so the reads are counted and taken off.
+    """
+
+    __slots__ = ("_lock", "_reads", "increment")
+
+    def __init__(self) -> None:
+        self.increment = count().__next__
+        self._reads = 0
+        self._lock = threading.Lock()
+
+    def value(self) -> int:
+        """Return how often ``increment`` was called. Not for signal handlers."""
+        with self._lock:
+            value = self.increment() - self._reads
+            self._reads += 1
+            return value
+
+
+class EntryLabels(NamedTuple):
+    """What an entry is counted by; all blank stands for the overflow."""
+
+    peer_service: str
+    log_level: str
+    log_type: str
+    failed: bool
+    is_error: bool
+
+
+_OVERFLOW_LABELS: Final = EntryLabels("", "", "", failed=False, is_error=False)
+_OVERFLOW_ERROR_LABELS: Final = EntryLabels("", "", "", failed=False, is_error=True)
+
+
+class EntryCounts:
+    """Counts entries by peer, level, type and whether there was an exception."""
+
+    def __init__(self) -> None:
+        self._table: dict[tuple[str, str, str, bool], Counter] = {}
+        self._overflow = {False: Counter(), True: Counter()}
+
+    def count(self, peer: str, level: Level, log_type: str, *, failed: bool) -> None:
+        """Add one entry. Atomic; takes no lock."""
+        key = (peer, level.name, log_type, failed)
+        counter = self._table.get(key)
+        if counter is None:
+            if len(self._table) >= MAX_LABEL_SETS:
+                counter = self._overflow[level.is_error or failed]
+            else:
+                counter = self._table.setdefault(key, Counter())
+        counter.increment()
+
+    def read(self) -> Iterator[tuple[EntryLabels, int]]:
+        """Yield each label set with its count since the start."""
+        for (peer, level, log_type, failed), counter in list(self._table.items()):
+            is_error = failed or level in {"error", "fatal"}
+            yield EntryLabels(peer, level, log_type, failed, is_error), counter.value()
+        for is_error, counter in self._overflow.items():
+            value = counter.value()
+            if value:
+                yield (_OVERFLOW_ERROR_LABELS if is_error else _OVERFLOW_LABELS), value
+
+
+class SpanLabels(NamedTuple):
+    """What a span is counted by."""
+
+    peer_service: str
+    operation_name: str
+
+
+class SpanCounts:
+    """Counts spans that are open, and keeps the durations of ended ones until they are exported.
+
+    The SDK's histogram takes a lock that a signal handler could meet held, so it is fed by the
+    exporting thread and not by the caller.
+    """
+
+    def __init__(self) -> None:
+        self._started: dict[SpanLabels, Counter] = {}
+        self._ended: dict[SpanLabels, Counter] = {}
+        self._durations: deque[tuple[SpanLabels, float]] = deque()
+        self.hand_over: Callable[[], None] = self._durations.clear
+
+    def labels(self, peer: str, operation_name: str) -> SpanLabels:
+        """Return the labels to count a span by; too many distinct ones share the overflow."""
+        labels = SpanLabels(peer, operation_name)
+        if labels in self._started or len(self._started) < MAX_LABEL_SETS:
+            return labels
+        return SpanLabels("", "")
+
+    def start(self, labels: SpanLabels) -> None:
+        """Count a span as open."""
+        self._started.setdefault(labels, Counter()).increment()
+
+    def end(self, labels: SpanLabels, duration_ms: float) -> None:
+        """Count a span as ended and keep its duration."""
+        self._ended.setdefault(labels, Counter()).increment()
+        self._durations.append((labels, duration_ms))
+        if len(self._durations) > _MAX_PENDING_DURATIONS:
+            self.hand_over()
+
+    def active(self) -> Iterator[tuple[SpanLabels, int]]:
+        """Yield each label set with the number of spans that are open now."""
+        for labels, started in list(self._started.items()):
+            ended = self._ended.get(labels)
+            # Read in this order, a span that ends meanwhile cannot make the number negative.
+            ended_count = ended.value() if ended else 0
+            yield labels, started.value() - ended_count
+
+    def take_durations(self) -> Iterator[tuple[SpanLabels, float]]:
+        """Yield and forget the durations, in milliseconds, of spans that ended since last time."""
+        while True:
+            try:
+                yield self._durations.popleft()
+            except IndexError:
+                return

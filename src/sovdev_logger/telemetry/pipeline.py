@@ -1,0 +1,171 @@
+"""The three signals on their way out: what is built when an endpoint or a provider is set."""
+
+import threading
+import time
+from collections.abc import Callable, Mapping
+from typing import TYPE_CHECKING
+
+from sovdev_logger.delivery.batching import BatchSender
+from sovdev_logger.delivery.otlp_http import OtlpExport
+from sovdev_logger.delivery.periodic import PeriodicSender
+from sovdev_logger.delivery.results import FlushResult
+from sovdev_logger.delivery.transport import HttpTransport
+from sovdev_logger.entry import Identity
+from sovdev_logger.otlp_settings import OtlpSettings, SignalTarget
+from sovdev_logger.otlp_wire import SCOPE_VERSION, Envelope
+from sovdev_logger.outputs.base import Adopt, OutputHandler
+from sovdev_logger.telemetry.application import (
+    application_logger_provider,
+    application_meter_provider,
+)
+from sovdev_logger.telemetry.counters import EntryCounts, SpanCounts
+
+if TYPE_CHECKING:
+    from opentelemetry._logs import LoggerProvider
+    from opentelemetry.metrics import Meter
+    from opentelemetry.trace import Tracer
+
+
+class Pipeline:
+    """The senders of one service, and the providers that feed them.
+
+    Where the application has set a global provider of a signal, that provider gets what is ours
+    and nothing of that signal is sent by us; it is flushed with the rest and never shut down.
+    Without endpoint and provider everything here is empty and the SDK is not imported.
+    """
+
+    def __init__(self, identity: Identity, otlp: OtlpSettings) -> None:
+        self._attributes = resource_attributes(identity, otlp)
+        self._envelope = Envelope(self._attributes, identity.service_name)
+        self._logger_provider = application_logger_provider()
+        self._flush_application: list[Callable[[], object]] = []
+        self.entry_counts: EntryCounts | None = None
+        self.span_counts: SpanCounts | None = None
+        self.tracer: Tracer | None = None
+        self.logs: BatchSender | None = None
+        self.traces: BatchSender | None = None
+        self.metrics: PeriodicSender | None = None
+        if otlp.logs is not None and self._logger_provider is None:
+            self.logs = self._batch_sender("log entries", otlp.logs)
+        if otlp.traces is not None:
+            self._start_traces(identity, otlp.traces)
+        self._start_metrics(identity, otlp)
+
+    def log_output(self, identity: Identity, adopt: Adopt) -> OutputHandler | None:
+        """Return the output for entries that leave the machine, None when there is none."""
+        if self._logger_provider is not None:
+            return self._application_output(self._logger_provider, identity, adopt)
+        if self.logs is None:
+            return None
+        from sovdev_logger.outputs.otlp import OTLPLoggingHandler  # noqa: PLC0415
+
+        return OTLPLoggingHandler(self.logs, adopt)
+
+    def flush(self, timeout_seconds: float) -> dict[str, FlushResult]:
+        """Ask every sender to deliver, and wait for all of them with one deadline."""
+        deadline = time.monotonic() + timeout_seconds
+        application = self._begin_application_flush()
+        requests = [(sender, sender.begin_flush(timeout_seconds)) for sender in self._senders()]
+        results = {sender.name: request.wait(deadline) for sender, request in requests}
+        for done in application:
+            done.acquire(timeout=max(0.0, deadline - time.monotonic()))
+        return results
+
+    def close(self, timeout_seconds: float) -> dict[str, FlushResult]:
+        """Deliver what is queued and end the senders for good, with one deadline for all."""
+        deadline = time.monotonic() + timeout_seconds
+        results = self.flush(timeout_seconds)
+        for sender in self._senders():
+            sender.close(max(0.0, deadline - time.monotonic()))
+        return results
+
+    def reset_after_fork(self) -> None:
+        """Give a forked child queues and workers of its own."""
+        for sender in self._senders():
+            sender.reset_after_fork()
+
+    def _senders(self) -> list[BatchSender | PeriodicSender]:
+        return [one for one in (self.logs, self.traces, self.metrics) if one is not None]
+
+    def _batch_sender(self, name: str, target: SignalTarget) -> BatchSender:
+        export = OtlpExport(HttpTransport(target), self._envelope)
+        return BatchSender(name, export.send_items)
+
+    def _start_traces(self, identity: Identity, target: SignalTarget) -> None:
+        from sovdev_logger.telemetry.providers import build_tracer_provider  # noqa: PLC0415
+
+        self.traces = self._batch_sender("spans", target)
+        provider = build_tracer_provider(self._attributes, self.traces)
+        self.tracer = provider.get_tracer(identity.service_name, SCOPE_VERSION)
+
+    def _start_metrics(self, identity: Identity, otlp: OtlpSettings) -> None:
+        provider = application_meter_provider()
+        if provider is not None:
+            self._instrument(provider.get_meter(identity.service_name, SCOPE_VERSION), identity)
+            self._flush_application.append(getattr(provider, "force_flush", _nothing))
+        elif otlp.metrics is not None:
+            from sovdev_logger.telemetry.providers import build_meter_provider  # noqa: PLC0415
+
+            provider, produce = build_meter_provider(self._attributes, otlp.delta_temporality)
+            self._instrument(provider.get_meter(identity.service_name, SCOPE_VERSION), identity)
+            export = OtlpExport(HttpTransport(otlp.metrics), self._envelope)
+            self.metrics = PeriodicSender(
+                "metrics", produce, export.send_body, interval_seconds=otlp.metric_interval_seconds
+            )
+            self.metrics.start()
+
+    def _instrument(self, meter: "Meter", identity: Identity) -> None:
+        from sovdev_logger.telemetry.metrics import Instruments  # noqa: PLC0415
+
+        self.entry_counts, self.span_counts = EntryCounts(), SpanCounts()
+        Instruments(meter, identity, self.entry_counts, self.span_counts)
+
+    def _application_output(
+        self, provider: "LoggerProvider", identity: Identity, adopt: Adopt
+    ) -> OutputHandler:
+        from sovdev_logger.outputs.otel_api import LogsApiHandler  # noqa: PLC0415
+
+        self._flush_application.append(getattr(provider, "force_flush", _nothing))
+        return LogsApiHandler(provider, identity.service_name, adopt)
+
+    def _begin_application_flush(self) -> list[threading.Lock]:
+        """Flush the application's providers in threads of their own: theirs may ignore a deadline."""
+        started = []
+        for flush in self._flush_application:
+            done = threading.Lock()
+            done.acquire()
+            try:
+                threading.Thread(
+                    target=_run_and_release,
+                    args=(flush, done),
+                    name="sovdev-flush-application",
+                    daemon=True,
+                ).start()
+            except RuntimeError:
+                continue  # the interpreter is ending; the application flushes at exit itself
+            started.append(done)
+        return started
+
+
+def resource_attributes(identity: Identity, otlp: OtlpSettings) -> Mapping[str, str]:
+    """Return the resource that all three signals carry (specification: OTLP)."""
+    return {
+        **otlp.resource_attributes,
+        "service.name": identity.service_name,
+        "service.version": identity.service_version,
+        "deployment.environment.name": otlp.deployment_environment,
+        "session_id": identity.session_id,
+    }
+
+
+def _nothing() -> None:
+    """Stand in for a provider that has nothing to flush."""
+
+
+def _run_and_release(action: Callable[[], object], done: threading.Lock) -> None:
+    try:
+        action()
+    except Exception:  # noqa: BLE001, S110 - the application's provider says what ails it
+        pass
+    finally:
+        done.release()

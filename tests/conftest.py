@@ -1,0 +1,103 @@
+"""What every test gets: a clean environment, a schema check of each entry, and no leftovers."""
+
+import logging
+import os
+import threading
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from opentelemetry import context as otel_context
+from support import schema, service
+from support.service import Started
+
+from sovdev_logger import entry, selflog
+from sovdev_logger.context import replace_request_fields
+
+OUR_PREFIXES = ("SOVDEV_", "LOG_", "ERROR_LOG_", "OTEL_", "SERVICE_VERSION", "RUN_ENVIRONMENT")
+
+
+@pytest.fixture(autouse=True)
+def clean_environment(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Hide the variables of whoever runs the tests."""
+    for name in list(os.environ):
+        if name.startswith(OUR_PREFIXES) or name in {"NO_COLOR", "FORCE_COLOR"}:
+            monkeypatch.delenv(name)
+
+
+@pytest.fixture(autouse=True)
+def every_entry_satisfies_the_schema(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """Check each line that any test's code makes against the published schema."""
+    original = entry.dumps_line
+    wrong: list[str] = []
+
+    def checked(*arguments: Any) -> bytes:
+        line = original(*arguments)
+        wrong.extend(schema.faults_of(line))
+        return line
+
+    monkeypatch.setattr(entry, "dumps_line", checked)
+    yield
+    assert not wrong, "\n".join(wrong)
+
+
+@pytest.fixture(autouse=True)
+def no_leftovers() -> Iterator[None]:
+    """Put process-wide state back, and fail a test that leaves threads, files or handlers."""
+    threads = set(threading.enumerate())
+    handlers = {name: list(logger.handlers) for name, logger in _loggers()}
+    files = _open_files()
+    selflog.reset()
+    context = otel_context.get_current()
+    yield
+    service.stop()
+    otel_context.attach(context)
+    replace_request_fields(None)
+    _wait_for(lambda: set(threading.enumerate()) <= threads)
+    assert {t.name for t in set(threading.enumerate()) - threads} == set(), "threads left behind"
+    for name, logger in _loggers():
+        assert list(logger.handlers) == handlers.get(name, []), f"handlers left on {name}"
+    _wait_for(lambda: _open_files() <= files)
+    assert _open_files() <= files, "files left open"
+
+
+@pytest.fixture
+def start(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[..., Started]:
+    """Start a service: ``start(LOG_TO_CONSOLE="true")``; ``name``, ``version``, ``peers`` too."""
+
+    def start_it(**options: Any) -> Started:
+        arguments = {k: options.pop(k) for k in ("name", "version", "peers") if k in options}
+        for variable, value in service.environment(tmp_path, **options).items():
+            monkeypatch.setenv(variable, value)
+        return service.start(tmp_path, **arguments)
+
+    return start_it
+
+
+def _loggers() -> list[tuple[str, logging.Logger]]:
+    existing = logging.Logger.manager.loggerDict
+    found = [(name, one) for name, one in existing.items() if isinstance(one, logging.Logger)]
+    return found
+
+
+def _open_files() -> set[str]:
+    folder = Path("/proc/self/fd")
+    if not folder.exists():
+        return set()
+    found = set()
+    for descriptor in folder.iterdir():
+        try:
+            target = os.readlink(descriptor)
+        except OSError:
+            continue
+        if target.startswith("/") and not target.startswith(("/dev", "/proc")):
+            found.add(target)
+    return found
+
+
+def _wait_for(condition: Callable[[], bool], seconds: float = 5) -> None:
+    deadline = time.monotonic() + seconds
+    while not condition() and time.monotonic() < deadline:
+        threading.Event().wait(0.01)

@@ -1,0 +1,33 @@
+"""The examples as a newcomer runs them."""
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+from support.service import environment, read_lines
+
+QUICKSTART = Path(__file__).parents[2] / "examples" / "quickstart.py"
+
+
+def test_the_quickstart_shows_three_entries_and_keeps_a_secret(tmp_path: Path) -> None:
+    finished = subprocess.run(
+        [sys.executable, str(QUICKSTART)],
+        env={**os.environ, **environment(tmp_path, LOG_TO_CONSOLE="true")},
+        cwd=tmp_path,
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=True,
+    )
+    entries = read_lines(tmp_path / "dev.log")
+    assert [entry["message"] for entry in entries] == ["Order received", "Paying", "Payment failed"]
+    assert entries[0]["input_json"] == {"order": 17, "card_token": "[REDACTED]"}
+    assert entries[1]["trace_id"] == entries[2]["trace_id"]
+    assert finished.stdout == ""
+    assert "t0p" not in finished.stderr
+    assert "TimeoutError: no answer from the payment service" in finished.stderr
+
+
+def test_the_quickstart_is_short() -> None:
+    assert len(QUICKSTART.read_text(encoding="utf-8").splitlines()) <= 24

@@ -1,0 +1,329 @@
+"""The rotating JSON file."""
+
+import errno
+import logging
+import os
+import stat
+import threading
+from pathlib import Path
+
+import pytest
+from pythonjsonlogger.core import BaseJsonFormatter
+from support.entries import make_entry
+from support.service import read_lines
+
+from sovdev_logger.entry import Entry
+from sovdev_logger.outputs import rotation
+from sovdev_logger.outputs.json_file import EntryFormatter, JsonFileHandler
+from sovdev_logger.records import make_record
+from sovdev_logger.settings import FileSettings
+
+MILLISECOND_NS = 1_000_000
+
+
+class Log:
+    """A handler on a file, with entries that are a millisecond apart unless said otherwise."""
+
+    def __init__(self, path: Path, max_bytes: int = 10**9, backups: int = 5, **options: object) -> None:
+        self.path = path
+        settings = FileSettings(path, max_bytes, backups)
+        self.handler = JsonFileHandler(settings, lambda _: None, **options)  # type: ignore[arg-type]
+        self.now_ns = 10**18
+
+    def write(self, message: str, step_ns: int = 2 * MILLISECOND_NS) -> Entry:
+        self.now_ns += step_ns
+        entry = make_entry(message=message, time_ns=self.now_ns)
+        self.handler.take(entry)
+        return entry
+
+    def messages(self, path: Path | None = None) -> list[str]:
+        return [line["message"] for line in read_lines(path or self.path)]
+
+
+@pytest.fixture
+def log(tmp_path: Path) -> "Log":
+    made = Log(tmp_path / "logs" / "app.log")
+    yield made  # type: ignore[misc]
+    made.handler.close()
+
+
+@pytest.fixture
+def small(tmp_path: Path) -> "Log":
+    """A file that holds three entries, with two backups."""
+    size = len(make_entry(message="number 0").line())
+    made = Log(tmp_path / "app.log", max_bytes=3 * size, backups=2)
+    yield made  # type: ignore[misc]
+    made.handler.close()
+
+
+def test_an_entry_is_one_line_and_folders_are_made(log: Log) -> None:
+    entry = log.write("first")
+    assert log.path.read_bytes() == entry.line()
+
+
+def test_nothing_is_opened_before_the_first_entry(log: Log) -> None:
+    assert not log.path.parent.exists()
+
+
+def test_entries_are_appended_to_what_is_there(log: Log) -> None:
+    log.path.parent.mkdir()
+    log.path.write_bytes(make_entry(message="earlier").line())
+    log.write("later")
+    assert log.messages() == ["earlier", "later"]
+
+
+def test_the_formatter_is_a_python_json_logger_formatter(log: Log) -> None:
+    assert isinstance(log.handler.formatter, BaseJsonFormatter)
+    entry = make_entry()
+    assert log.handler.formatter.format(make_record(entry)).encode() + b"\n" == entry.line()
+
+
+def test_the_formatter_serves_records_without_an_entry() -> None:
+    record = logging.makeLogRecord({"msg": "plain %s", "args": ("text",), "order": 17})
+    assert EntryFormatter("%(message)s").format(record) == '{"message":"plain text","order":17}'
+
+
+def test_another_formatter_is_respected(log: Log) -> None:
+    log.handler.setFormatter(logging.Formatter("%(levelname)s %(funcName)s %(message)s"))
+    log.write("plain text")
+    assert log.path.read_text() == "INFO place plain text\n"
+
+
+def test_a_filter_is_respected(log: Log) -> None:
+    log.handler.addFilter(lambda record: record.getMessage() != "not this")
+    log.write("not this")
+    log.write("this")
+    assert log.messages() == ["this"]
+
+
+def test_the_file_rotates_before_it_passes_its_limit(small: Log) -> None:
+    for number in range(8):
+        small.write(f"number {number}")
+    assert small.messages() == ["number 6", "number 7"]
+    assert small.messages(small.path.with_name("app.log.1")) == ["number 3", "number 4", "number 5"]
+    assert small.messages(small.path.with_name("app.log.2")) == ["number 0", "number 1", "number 2"]
+
+
+def test_what_exceeds_the_number_of_backups_goes(small: Log) -> None:
+    for number in range(10):
+        small.write(f"number {number}")
+    assert not small.path.with_name("app.log.3").exists()
+    assert small.messages(small.path.with_name("app.log.2"))[0] == "number 3"
+
+
+@pytest.mark.parametrize(("limit", "backups"), [(0, 5), (100, 0)])
+def test_a_limit_or_count_of_0_switches_rotation_off(tmp_path: Path, limit: int, backups: int) -> None:
+    log = Log(tmp_path / "app.log", limit, backups)
+    for number in range(5):
+        log.write(f"number {number}")
+    log.handler.close()
+    assert len(log.messages()) == 5
+    assert not list(tmp_path.glob("app.log.*"))
+
+
+def test_an_entry_larger_than_the_limit_has_a_file_of_its_own(tmp_path: Path) -> None:
+    log = Log(tmp_path / "app.log", max_bytes=100, backups=5)
+    log.write("one")
+    log.write("two")
+    log.handler.close()
+    assert (log.messages(), log.messages(tmp_path / "app.log.1")) == (["two"], ["one"])
+
+
+@pytest.mark.parametrize("recreate", [False, True])
+def test_a_file_that_was_renamed_is_reopened(log: Log, recreate: bool) -> None:
+    log.write("before")
+    moved = log.path.with_name("moved")
+    log.path.rename(moved)
+    if recreate:
+        log.path.touch()
+    log.write("after")
+    assert (log.messages(moved), log.messages()) == (["before"], ["after"])
+
+
+def test_what_is_written_before_a_rename_is_noticed_is_in_the_renamed_file(log: Log) -> None:
+    log.write("before")
+    moved = log.path.with_name("moved")
+    log.path.rename(moved)
+    log.write("at once", step_ns=10)
+    log.write("later")
+    assert (log.messages(moved), log.messages()) == (["before", "at once"], ["later"])
+
+
+def test_a_clock_that_is_set_back_delays_nothing(log: Log) -> None:
+    log.write("before")
+    log.path.rename(log.path.with_name("moved"))
+    log.write("after", step_ns=-(10**12))
+    assert log.messages() == ["after"]
+
+
+def test_a_removed_folder_is_made_again(log: Log) -> None:
+    log.write("before")
+    log.path.unlink()
+    log.path.parent.rmdir()
+    log.write("after")
+    assert log.messages() == ["after"]
+
+
+def test_a_truncated_file_is_written_on_from_its_start(log: Log) -> None:
+    log.write("before")
+    os.truncate(log.path, 0)
+    log.write("after")
+    assert log.messages() == ["after"]
+
+
+def test_a_closed_handler_opens_again_with_the_next_entry(log: Log) -> None:
+    log.write("before")
+    log.handler.flush()
+    log.handler.close()
+    log.write("after")
+    assert log.messages() == ["before", "after"]
+
+
+def test_a_descriptor_that_became_somebody_elses_is_left_alone(log: Log, tmp_path: Path) -> None:
+    log.write("before")
+    number = log.handler._descriptor
+    os.close(number)  # as a program that turns into a daemon does
+    other = os.open(tmp_path / "other", os.O_WRONLY | os.O_CREAT)
+    assert other == number
+    try:
+        log.write("after")
+        assert log.messages() == ["before", "after"]
+        assert (tmp_path / "other").read_bytes() == b""
+        os.fstat(other)
+    finally:
+        os.close(other)
+
+
+def test_a_bad_descriptor_costs_nothing_after_the_next_look(log: Log) -> None:
+    log.write("before")
+    os.close(log.handler._descriptor)
+    log.write("after")
+    assert log.messages() == ["before", "after"]
+
+
+def test_a_full_disk_is_counted_said_once_and_recovers(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    full = True
+
+    def write(descriptor: int, data: bytes) -> int:
+        if full:
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+        return os.write(descriptor, data)
+
+    log = Log(tmp_path / "app.log", write=write)
+    for _ in range(3):
+        log.write("lost")
+    full = False
+    log.write("kept")
+    log.handler.close()
+    assert log.messages() == ["kept"]
+    assert log.handler.lost_count == 3
+    said = capsys.readouterr().err
+    assert said.count("WARNING") == 1
+    assert "make room on the disk" in said
+
+
+def test_a_line_that_a_full_disk_tore_does_not_tear_the_next(tmp_path: Path) -> None:
+    parts = [10, 0]
+
+    def write(descriptor: int, data: bytes) -> int:
+        return os.write(descriptor, data[: parts.pop(0)] if parts else data)
+
+    log = Log(tmp_path / "app.log", write=write)
+    log.write("torn")
+    log.write("whole")
+    log.handler.close()
+    lines = log.path.read_bytes().splitlines(keepends=True)
+    assert len(lines) == 2
+    assert len(lines[0]) == 11
+    assert b"whole" in lines[1]
+    assert log.handler.lost_count == 1
+
+
+def test_a_short_write_is_finished(tmp_path: Path) -> None:
+    parts = [10]
+
+    def write(descriptor: int, data: bytes) -> int:
+        return os.write(descriptor, data[: parts.pop(0)] if parts else data)
+
+    log = Log(tmp_path / "app.log", write=write)
+    log.write("in two parts")
+    log.handler.close()
+    assert log.messages() == ["in two parts"]
+
+
+def test_the_real_full_device(capsys: pytest.CaptureFixture[str]) -> None:
+    log = Log(Path("/dev/full"), max_bytes=100)
+    log.write("lost")
+    log.write("lost")
+    log.handler.close()
+    assert log.handler.lost_count == 2
+    assert "make room on the disk" in capsys.readouterr().err
+    assert stat.S_ISCHR(os.stat("/dev/full").st_mode)
+
+
+def test_a_device_is_never_renamed_away() -> None:
+    log = Log(Path("/dev/null"), max_bytes=10)
+    for _ in range(3):
+        log.write("gone")
+    log.handler.close()
+    assert log.handler.lost_count == 0
+    assert stat.S_ISCHR(os.stat("/dev/null").st_mode)
+    assert not Path("/dev/null.1").exists()
+
+
+def test_a_pipe_that_nobody_reads_does_not_hold_the_caller(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "pipe")
+    log = Log(tmp_path / "pipe")
+    log.write("nobody reads")
+    log.handler.close()
+    assert log.handler.lost_count == 1
+
+
+def test_a_folder_where_the_file_should_be_is_said(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    log = Log(tmp_path)
+    log.write("lost")
+    log.handler.close()
+    assert log.handler.lost_count == 1
+    assert "check LOG_FILE_PATH" in capsys.readouterr().err
+
+
+def test_missing_rights_are_said(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    def refuse(*_: object) -> int:
+        raise PermissionError(errno.EACCES, os.strerror(errno.EACCES))
+
+    log = Log(tmp_path / "app.log", write=refuse)
+    log.write("lost")
+    log.handler.close()
+    assert "give the process the right to write there" in capsys.readouterr().err
+
+
+def test_threads_and_rotation_lose_and_tear_nothing(tmp_path: Path) -> None:
+    log = Log(tmp_path / "app.log", max_bytes=20_000, backups=100)
+
+    def work(name: int) -> None:
+        for number in range(200):
+            log.handler.take(make_entry(message=f"{name}/{number}"))
+
+    threads = [threading.Thread(target=work, args=(name,)) for name in range(8)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join(60)
+    log.handler.close()
+    files = [path for path in tmp_path.glob("app.log*")]
+    written = [message for path in files for message in log.messages(path)]
+    assert len(files) > 10
+    assert sorted(written) == sorted(f"{n}/{i}" for n in range(8) for i in range(200))
+
+
+def test_without_file_locks_rotation_still_works(
+    small: Log, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(rotation, "fcntl", None)
+    for number in range(4):
+        small.write(f"number {number}")
+    assert small.messages() == ["number 3"]

@@ -1,0 +1,72 @@
+"""Ids and the clock."""
+
+import re
+import uuid
+from datetime import UTC, datetime
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from sovdev_logger.identifiers import (
+    Clock,
+    forget_prepared,
+    new_trace_id,
+    new_uuid,
+    trace_id_digits,
+)
+
+
+def test_uuids_are_valid_version_4_and_distinct() -> None:
+    made = [new_uuid() for _ in range(2000)]
+    assert len(set(made)) == len(made)
+    for text in made:
+        parsed = uuid.UUID(text)
+        assert parsed.version == 4
+        assert parsed.variant == uuid.RFC_4122
+        assert str(parsed) == text
+
+
+def test_prepared_ids_can_be_forgotten() -> None:
+    first = new_uuid()
+    forget_prepared()
+    assert new_uuid() != first
+
+
+def test_a_trace_id_is_32_hex_digits() -> None:
+    assert re.fullmatch(r"[0-9a-f]{32}", new_trace_id())
+
+
+@pytest.mark.parametrize(
+    ("text", "digits"),
+    [
+        ("0af7651916cd43dd8448eb211c80319c", "0af7651916cd43dd8448eb211c80319c"),
+        ("0AF76519-16CD-43DD-8448-EB211C80319C", "0af7651916cd43dd8448eb211c80319c"),
+        ("0" * 32, None),
+        ("order-17", None),
+        ("g" * 32, None),
+        ("1_" * 16, None),
+        ("+" + "1" * 31, None),
+        ("١" * 32, None),
+        ("", None),
+    ],
+)
+def test_only_128_bits_in_hex_are_a_trace_id(text: str, digits: str | None) -> None:
+    assert trace_id_digits(text) == digits
+
+
+@given(st.integers(min_value=0, max_value=253402300799_999999999))
+def test_the_clock_writes_iso_with_microseconds(now_ns: int) -> None:
+    text = Clock().iso(now_ns)
+    moment = datetime.fromisoformat(text)
+    assert moment.tzinfo == UTC
+    assert int(moment.timestamp() // 1) == now_ns // 10**9
+    assert moment.microsecond == now_ns % 10**9 // 1000
+    assert len(text) == 32
+
+
+def test_the_clock_keeps_the_text_of_a_second_and_follows_it_backwards() -> None:
+    clock = Clock()
+    assert clock.iso(10**9) == "1970-01-01T00:00:01.000000+00:00"
+    assert clock.iso(2 * 10**9 + 5000) == "1970-01-01T00:00:02.000005+00:00"
+    assert clock.iso(10**9 + 1000) == "1970-01-01T00:00:01.000001+00:00"

@@ -1,0 +1,115 @@
+"""The turnstile: one at a time, and what arrives from inside is done by the outer frame."""
+
+import threading
+from collections.abc import Callable
+
+import pytest
+
+from sovdev_logger import reentry
+from sovdev_logger.reentry import Turnstile, forget_all_holders
+
+
+def test_an_item_from_inside_is_done_after_the_one_in_progress() -> None:
+    done: list[str] = []
+
+    def action(item: str) -> None:
+        if item == "outer":
+            turnstile.submit("inner")
+        done.append(item)
+
+    turnstile: Turnstile[str] = Turnstile(action)
+    turnstile.submit("outer")
+    assert done == ["outer", "inner"]
+
+
+def test_an_exception_frees_the_turnstile_and_loses_nothing_parked() -> None:
+    done: list[str] = []
+
+    def action(item: str) -> None:
+        if item == "bad":
+            turnstile.submit("parked")
+            raise ValueError
+        done.append(item)
+
+    turnstile: Turnstile[str] = Turnstile(action)
+    with pytest.raises(ValueError):
+        turnstile.submit("bad")
+    turnstile.submit("next")
+    assert sorted(done) == ["next", "parked"]
+
+
+def test_threads_pass_one_at_a_time() -> None:
+    inside: list[int] = []
+    most = 0
+
+    def action(_: int) -> None:
+        nonlocal most
+        inside.append(1)
+        most = max(most, len(inside))
+        inside.pop()
+
+    turnstile: Turnstile[int] = Turnstile(action)
+    run_in_threads(8, lambda: [turnstile.submit(i) for i in range(500)])
+    assert most == 1
+
+
+def test_a_task_from_inside_is_left_out() -> None:
+    ran: list[str] = []
+    turnstile: Turnstile[str] = Turnstile(lambda _: turnstile.run(lambda: ran.append("inside")))
+    turnstile.submit("x")
+    turnstile.run(lambda: ran.append("outside"))
+    assert ran == ["outside"]
+
+
+def test_an_item_that_is_parked_while_a_task_runs_is_done_after_it() -> None:
+    done: list[str] = []
+    turnstile: Turnstile[str] = Turnstile(done.append)
+    turnstile.run(lambda: turnstile.submit("parked"))
+    assert done == ["parked"]
+
+
+def test_the_number_of_parked_items_is_bounded(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(reentry, "_MAX_PARKED", 3)
+    done: list[int] = []
+
+    def action(item: int) -> None:
+        if item == 0:
+            for inner in range(1, 10):
+                turnstile.submit(inner)
+        done.append(item)
+
+    turnstile: Turnstile[int] = Turnstile(action)
+    turnstile.submit(0)
+    assert done == [0, 1, 2, 3]
+    assert "logged from inside one output" in capsys.readouterr().err
+
+
+def test_a_held_turnstile_can_be_freed_as_a_forked_child_must() -> None:
+    entered, leave = threading.Event(), threading.Event()
+    done: list[str] = []
+
+    def action(item: str) -> None:
+        if item == "slow":
+            entered.set()
+            leave.wait(10)
+        done.append(item)
+
+    turnstile: Turnstile[str] = Turnstile(action)
+    holder = threading.Thread(target=turnstile.submit, args=("slow",))
+    holder.start()
+    entered.wait(10)
+    forget_all_holders()
+    turnstile.submit("child")
+    assert done == ["child"]
+    leave.set()
+    holder.join(10)
+
+
+def run_in_threads(count: int, work: Callable[[], object]) -> None:
+    threads = [threading.Thread(target=work) for _ in range(count)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join(30)

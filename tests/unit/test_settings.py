@@ -1,0 +1,246 @@
+"""Every variable: its default, its values, and what happens when it is wrong."""
+
+from pathlib import Path
+
+import pytest
+
+from sovdev_logger.otlp_settings import is_loopback
+from sovdev_logger.settings import Settings, read_settings
+
+ENDPOINT = {"OTEL_EXPORTER_OTLP_ENDPOINT": "http://localhost:4318"}
+
+
+def only_problem(settings: Settings) -> str:
+    assert len(settings.problems) == 1, settings.problems
+    return settings.problems[0].message
+
+
+def test_defaults_with_an_empty_environment() -> None:
+    settings = read_settings({})
+    assert settings.console
+    assert not settings.console_json
+    assert settings.redact
+    assert settings.level.name == "trace"
+    assert settings.max_field_bytes == 65536
+    assert settings.file is not None
+    assert settings.file.path == Path("logs/dev.log")
+    assert (settings.file.max_bytes, settings.file.backup_count) == (52428800, 5)
+    assert settings.error_file is not None
+    assert settings.error_file.path == Path("logs/error.log")
+    assert (settings.error_file.max_bytes, settings.error_file.backup_count) == (10485760, 3)
+    assert not settings.otlp.enabled
+    assert settings.problems == ()
+
+
+def test_the_console_is_off_by_default_once_there_is_an_endpoint() -> None:
+    assert not read_settings(ENDPOINT).console
+    assert read_settings({**ENDPOINT, "LOG_TO_CONSOLE": "true"}).console
+    assert read_settings({**ENDPOINT, "OTEL_SDK_DISABLED": "true"}).console
+
+
+@pytest.mark.parametrize(("text", "value"), [("1", True), ("YES", True), ("off", False), ("0", False)])
+def test_flags_have_the_usual_spellings(text: str, value: bool) -> None:
+    assert read_settings({"LOG_TO_CONSOLE": text}).console is value
+
+
+def test_logging_to_file_can_be_switched_off() -> None:
+    settings = read_settings({"LOG_TO_FILE": "false"})
+    assert settings.file is None
+    assert settings.error_file is None
+
+
+@pytest.mark.parametrize(
+    ("variable", "value", "expected"),
+    [
+        ("LOG_TO_FILE", "perhaps", "true or false"),
+        ("LOG_FILE_MAX_BYTES", "50MB", "a whole number"),
+        ("LOG_FILE_BACKUP_COUNT", "-1", "a whole number"),
+        ("ERROR_LOG_MAX_BYTES", "9" * 30, "a whole number"),
+        ("SOVDEV_MAX_FIELD_BYTES", "10", "at least 256"),
+        ("SOVDEV_LOG_LEVEL", "loud", "one of trace, debug, info, warn, error, fatal"),
+        ("SOVDEV_CONSOLE_FORMAT", "xml", "one of pretty, json"),
+        ("SOVDEV_EXIT_TIMEOUT_SECONDS", "soon", "a positive number of seconds"),
+        ("SOVDEV_EXIT_TIMEOUT_SECONDS", "inf", "a positive number of seconds"),
+        ("LOG_FILE_PATH", "~nobody-of-that-name/x.log", "a path whose home folder exists"),
+    ],
+)
+def test_a_wrong_value_keeps_the_default_and_is_named(
+    variable: str, value: str, expected: str
+) -> None:
+    settings = read_settings({variable: value})
+    message = only_problem(settings)
+    assert message.startswith(f"{variable}='{value}")
+    assert expected in message
+    assert settings == read_settings({}) or settings.problems
+    assert (settings.file, settings.level) == (read_settings({}).file, read_settings({}).level)
+
+
+def test_right_values_are_taken() -> None:
+    settings = read_settings(
+        {
+            "LOG_FILE_PATH": "/var/log/x.log",
+            "LOG_FILE_MAX_BYTES": "1000",
+            "LOG_FILE_BACKUP_COUNT": "0",
+            "SOVDEV_LOG_LEVEL": "WARNING",
+            "SOVDEV_CONSOLE_FORMAT": "JSON",
+            "SOVDEV_REDACTION": "off",
+            "SOVDEV_EXIT_TIMEOUT_SECONDS": "2.5",
+            "SERVICE_VERSION": " 2.1.0 ",
+        }
+    )
+    assert settings.file is not None
+    assert settings.file.path == Path("/var/log/x.log")
+    assert (settings.file.max_bytes, settings.file.backup_count) == (1000, 0)
+    assert settings.level.name == "warn"
+    assert settings.console_json
+    assert not settings.redact
+    assert settings.exit_timeout_seconds == 2.5
+    assert settings.service_version == "2.1.0"
+
+
+def test_a_level_may_be_a_number() -> None:
+    assert read_settings({"SOVDEV_LOG_LEVEL": "30"}).level.name == "warn"
+
+
+def test_the_general_endpoint_gets_the_path_of_each_signal() -> None:
+    otlp = read_settings({"OTEL_EXPORTER_OTLP_ENDPOINT": "http://localhost:4318/base/"}).otlp
+    assert otlp.logs is not None
+    assert otlp.metrics is not None
+    assert otlp.traces is not None
+    assert otlp.logs.url == "http://localhost:4318/base/v1/logs"
+    assert otlp.metrics.url == "http://localhost:4318/base/v1/metrics"
+    assert otlp.traces.url == "http://localhost:4318/base/v1/traces"
+
+
+def test_a_signals_own_endpoint_is_used_as_it_is() -> None:
+    otlp = read_settings({"OTEL_EXPORTER_OTLP_LOGS_ENDPOINT": "https://logs.example/in"}).otlp
+    assert otlp.logs is not None
+    assert otlp.logs.url == "https://logs.example/in"
+    assert otlp.metrics is None
+    assert otlp.traces is None
+
+
+def test_a_signal_can_be_switched_off() -> None:
+    otlp = read_settings({**ENDPOINT, "OTEL_METRICS_EXPORTER": "none"}).otlp
+    assert otlp.metrics is None
+    assert otlp.logs is not None
+
+
+@pytest.mark.parametrize("endpoint", ["localhost:4318", "ftp://x", "http://", "http://x:99999", "//x"])
+def test_an_endpoint_that_is_no_url_leaves_otlp_off(endpoint: str) -> None:
+    settings = read_settings({"OTEL_EXPORTER_OTLP_LOGS_ENDPOINT": endpoint})
+    assert not settings.otlp.enabled
+    assert "an http:// or https:// URL" in only_problem(settings)
+
+
+def test_a_password_in_a_bad_endpoint_is_not_repeated() -> None:
+    settings = read_settings({"OTEL_EXPORTER_OTLP_LOGS_ENDPOINT": "ftp://user:hunter2@host/x"})
+    assert "hunter2" not in only_problem(settings)
+
+
+def test_headers_are_percent_decoded_and_the_signals_own_win() -> None:
+    otlp = read_settings(
+        {
+            **ENDPOINT,
+            "OTEL_EXPORTER_OTLP_HEADERS": "Authorization=Basic%20abc,Host=otel.localhost",
+            "OTEL_EXPORTER_OTLP_LOGS_HEADERS": "Host=logs.localhost",
+        }
+    ).otlp
+    assert otlp.logs is not None
+    assert otlp.traces is not None
+    assert otlp.logs.headers == {"Authorization": "Basic abc", "Host": "logs.localhost"}
+    assert otlp.traces.headers == {"Authorization": "Basic abc", "Host": "otel.localhost"}
+
+
+@pytest.mark.parametrize("headers", ["no-equals-sign", "a=b%0d%0aX-Injected:1"])
+def test_a_header_that_is_not_usable_is_left_out(headers: str) -> None:
+    settings = read_settings({**ENDPOINT, "OTEL_EXPORTER_OTLP_HEADERS": headers})
+    assert settings.otlp.logs is not None
+    assert settings.otlp.logs.headers == {}
+    assert "key=value" in only_problem(settings)
+
+
+def test_a_credential_is_not_sent_in_clear_text_to_another_machine() -> None:
+    environ = {
+        "OTEL_EXPORTER_OTLP_LOGS_ENDPOINT": "http://collector.example/v1/logs",
+        "OTEL_EXPORTER_OTLP_HEADERS": "X-Api-Key=s3cret,Host=inner",
+    }
+    settings = read_settings(environ)
+    assert settings.otlp.logs is not None
+    assert settings.otlp.logs.headers == {"Host": "inner"}
+    message = only_problem(settings)
+    assert "X-Api-Key" in message
+    assert "s3cret" not in message
+    assert "s3cret" not in repr(settings)
+
+
+@pytest.mark.parametrize(
+    ("host", "is_local"),
+    [
+        ("localhost", True),
+        ("otel.localhost", True),
+        ("127.0.0.1", True),
+        ("127.8.9.1", True),
+        ("::1", True),
+        ("10.0.0.1", False),
+        ("localhost.example", False),
+    ],
+)
+def test_loopback_is_this_machine(host: str, is_local: bool) -> None:
+    assert is_loopback(host) is is_local
+
+
+@pytest.mark.parametrize(("text", "seconds"), [("10000", 10.0), ("250", 0.25), ("10", 10.0), ("99", 99.0)])
+def test_a_timeout_is_milliseconds_unless_it_can_only_mean_seconds(text: str, seconds: float) -> None:
+    otlp = read_settings({**ENDPOINT, "OTEL_EXPORTER_OTLP_TIMEOUT": text}).otlp
+    assert otlp.logs is not None
+    assert otlp.logs.timeout_seconds == seconds
+
+
+def test_compression_and_tls_files() -> None:
+    otlp = read_settings(
+        {
+            **ENDPOINT,
+            "OTEL_EXPORTER_OTLP_COMPRESSION": "gzip",
+            "OTEL_EXPORTER_OTLP_CERTIFICATE": "/ca.pem",
+            "OTEL_EXPORTER_OTLP_LOGS_CLIENT_CERTIFICATE": "/me.pem",
+            "OTEL_EXPORTER_OTLP_CLIENT_KEY": "/me.key",
+        }
+    ).otlp
+    assert otlp.logs is not None
+    assert otlp.traces is not None
+    assert otlp.logs.gzip
+    assert (otlp.logs.ca_file, otlp.logs.client_cert_file) == ("/ca.pem", "/me.pem")
+    assert (otlp.logs.client_key_file, otlp.traces.client_cert_file) == ("/me.key", None)
+
+
+def test_another_protocol_is_named_once_and_http_is_used() -> None:
+    settings = read_settings({**ENDPOINT, "OTEL_EXPORTER_OTLP_PROTOCOL": "grpc"})
+    assert settings.otlp.enabled
+    assert "http/protobuf" in only_problem(settings)
+
+
+def test_one_wrong_variable_that_three_signals_share_is_one_problem() -> None:
+    settings = read_settings({**ENDPOINT, "OTEL_EXPORTER_OTLP_COMPRESSION": "zip"})
+    assert "OTEL_EXPORTER_OTLP_COMPRESSION='zip'" in only_problem(settings)
+
+
+def test_resource_attributes_and_the_environments_name() -> None:
+    otlp = read_settings(
+        {"OTEL_RESOURCE_ATTRIBUTES": "deployment.environment.name=prod,team=a%2Cb"}
+    ).otlp
+    assert otlp.resource_attributes == {"deployment.environment.name": "prod", "team": "a,b"}
+    assert otlp.deployment_environment == "prod"
+    assert read_settings({"RUN_ENVIRONMENT": "testing"}).otlp.deployment_environment == "testing"
+    assert read_settings({}).otlp.deployment_environment == "development"
+
+
+def test_metric_settings() -> None:
+    otlp = read_settings(
+        {
+            "OTEL_METRIC_EXPORT_INTERVAL": "5000",
+            "OTEL_EXPORTER_OTLP_METRICS_TEMPORALITY_PREFERENCE": "delta",
+        }
+    ).otlp
+    assert otlp.metric_interval_seconds == 5
+    assert otlp.delta_temporality
