@@ -47,7 +47,7 @@ def every_entry_satisfies_the_schema(monkeypatch: pytest.MonkeyPatch) -> Iterato
 def no_leftovers() -> Iterator[None]:
     """Put process-wide state back, and fail a test that leaves threads, files or handlers."""
     threads = set(threading.enumerate())
-    handlers = {name: list(logger.handlers) for name, logger in _loggers()}
+    handlers = {name: _handlers(logger) for name, logger in _loggers()}
     files = _open_files()
     selflog.reset()
     context = otel_context.get_current()
@@ -58,7 +58,7 @@ def no_leftovers() -> Iterator[None]:
     _wait_for(lambda: set(threading.enumerate()) <= threads)
     assert {t.name for t in set(threading.enumerate()) - threads} == set(), "threads left behind"
     for name, logger in _loggers():
-        assert list(logger.handlers) == handlers.get(name, []), f"handlers left on {name}"
+        assert _handlers(logger) == handlers.get(name, []), f"handlers left on {name}"
     _wait_for(lambda: _open_files() <= files)
     assert _open_files() <= files, "files left open"
 
@@ -80,6 +80,11 @@ def _loggers() -> list[tuple[str, logging.Logger]]:
     existing = logging.Logger.manager.loggerDict
     found = [(name, one) for name, one in existing.items() if isinstance(one, logging.Logger)]
     return found
+
+
+def _handlers(logger: logging.Logger) -> list[logging.Handler]:
+    """Return the handlers that are not pytest's own, which come and go with a test's phases."""
+    return [one for one in logger.handlers if type(one).__module__ != "_pytest.logging"]
 
 
 def _open_files() -> set[str]:

@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 
-from sovdev_logger.delivery.batching import SendResult
+from sovdev_logger.delivery.results import SendResult
 from sovdev_logger.delivery.transport import HttpResult, HttpTransport
 from sovdev_logger.otlp_wire import Envelope, read_partial_success
 

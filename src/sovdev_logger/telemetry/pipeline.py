@@ -38,6 +38,7 @@ class Pipeline:
         self._attributes = resource_attributes(identity, otlp)
         self._envelope = Envelope(self._attributes, identity.service_name)
         self._logger_provider = application_logger_provider()
+        self._transports: list[HttpTransport] = []
         self._flush_application: list[Callable[[], object]] = []
         self.entry_counts: EntryCounts | None = None
         self.span_counts: SpanCounts | None = None
@@ -66,7 +67,7 @@ class Pipeline:
         deadline = time.monotonic() + timeout_seconds
         application = self._begin_application_flush()
         requests = [(sender, sender.begin_flush(timeout_seconds)) for sender in self._senders()]
-        results = {sender.name: request.wait(deadline) for sender, request in requests}
+        results = {sender.name: sender.end_flush(request) for sender, request in requests}
         for done in application:
             done.acquire(timeout=max(0.0, deadline - time.monotonic()))
         return results
@@ -77,10 +78,14 @@ class Pipeline:
         results = self.flush(timeout_seconds)
         for sender in self._senders():
             sender.close(max(0.0, deadline - time.monotonic()))
+        for transport in self._transports:
+            transport.close()
         return results
 
     def reset_after_fork(self) -> None:
         """Give a forked child queues and workers of its own."""
+        for transport in self._transports:
+            transport.forget()
         for sender in self._senders():
             sender.reset_after_fork()
 
@@ -88,8 +93,12 @@ class Pipeline:
         return [one for one in (self.logs, self.traces, self.metrics) if one is not None]
 
     def _batch_sender(self, name: str, target: SignalTarget) -> BatchSender:
-        export = OtlpExport(HttpTransport(target), self._envelope)
-        return BatchSender(name, export.send_items)
+        return BatchSender(name, self._export(target).send_items)
+
+    def _export(self, target: SignalTarget) -> OtlpExport:
+        transport = HttpTransport(target)
+        self._transports.append(transport)
+        return OtlpExport(transport, self._envelope)
 
     def _start_traces(self, identity: Identity, target: SignalTarget) -> None:
         from sovdev_logger.telemetry.providers import build_tracer_provider  # noqa: PLC0415
@@ -108,9 +117,11 @@ class Pipeline:
 
             provider, produce = build_meter_provider(self._attributes, otlp.delta_temporality)
             self._instrument(provider.get_meter(identity.service_name, SCOPE_VERSION), identity)
-            export = OtlpExport(HttpTransport(otlp.metrics), self._envelope)
             self.metrics = PeriodicSender(
-                "metrics", produce, export.send_body, interval_seconds=otlp.metric_interval_seconds
+                "metrics",
+                produce,
+                self._export(otlp.metrics).send_body,
+                interval_seconds=otlp.metric_interval_seconds,
             )
             self.metrics.start()
 

@@ -1,0 +1,23 @@
+"""Marks the threads that send, so that what their HTTP library logs does not come back to be sent."""
+
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+_local = threading.local()
+
+
+@contextmanager
+def own_traffic() -> Iterator[None]:
+    """Mark what this thread does inside the block as our own traffic."""
+    before = is_own_traffic()
+    _local.marked = True
+    try:
+        yield
+    finally:
+        _local.marked = before
+
+
+def is_own_traffic() -> bool:
+    """Return whether this thread is sending for us right now."""
+    return getattr(_local, "marked", False)

@@ -1,0 +1,41 @@
+"""What became of an attempt to send, and of a flush."""
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True, slots=True)
+class SendResult:
+    """What a server did with one batch.
+
+    Attributes:
+        delivered: Items that it took.
+        rejected: Items that it refused for good.
+        retryable: Whether the rest may be sent again.
+        retry_after_seconds: How long the server asked to wait, None when it did not.
+        reason: What went wrong, in words, None when nothing did.
+    """
+
+    delivered: int = 0
+    rejected: int = 0
+    retryable: bool = False
+    retry_after_seconds: float | None = None
+    reason: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class FlushResult:
+    """What a flush achieved.
+
+    Attributes:
+        delivered: Items that the server took meanwhile.
+        rejected: Items that it refused for good meanwhile.
+        pending: Items from before the flush whose fate is still open.
+        reason: Why something is pending or was rejected, None when nothing is.
+        timed_out: Whether the deadline ended it.
+    """
+
+    delivered: int = 0
+    rejected: int = 0
+    pending: int = 0
+    reason: str | None = None
+    timed_out: bool = False

@@ -1,0 +1,187 @@
+"""One HTTP connection to one URL, with a deadline for the whole exchange."""
+
+import contextlib
+import gzip
+import socket
+import threading
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from email.utils import parsedate_to_datetime
+from typing import TYPE_CHECKING, Final
+from urllib.parse import urlsplit
+
+from sovdev_logger.otlp_settings import SignalTarget
+
+if TYPE_CHECKING:
+    from urllib3.connection import HTTPConnection
+
+_MAX_BODY_BYTES: Final = 64 * 1024
+_MAX_RETRY_AFTER_SECONDS: Final = 300.0
+_GZIP_LEVEL: Final = 1
+_RETRYABLE: Final = frozenset({408, 429})
+_SERVER_ERROR: Final = 500
+
+
+@dataclass(frozen=True, slots=True)
+class HttpResult:
+    """How a server answered one request.
+
+    Attributes:
+        status: The HTTP status, None when there was no answer.
+        body: The first 64 KiB of the answer.
+        retry_after_seconds: What the server asked to wait, at most 300.
+        error: What went wrong when there was no answer.
+    """
+
+    status: int | None
+    body: bytes = b""
+    retry_after_seconds: float | None = None
+    error: str | None = None
+
+    @property
+    def accepted(self) -> bool:
+        """Whether the status is 2xx."""
+        return self.status is not None and 200 <= self.status < 300  # noqa: PLR2004
+
+    @property
+    def retryable(self) -> bool:
+        """Whether the same request may succeed later: no answer, 408, 429 or 5xx."""
+        return self.status is None or self.status in _RETRYABLE or self.status >= _SERVER_ERROR
+
+
+class HttpTransport:
+    """Posts bodies to one target over a connection that is kept; for one thread at a time.
+
+    TLS is verified against the system's authorities or the target's own. Redirects are not
+    followed and proxies from the environment are not used: what carries credentials goes where it
+    was told to, or nowhere.
+    """
+
+    def __init__(
+        self, target: SignalTarget, content_type: str = "application/x-protobuf"
+    ) -> None:
+        self._target = target
+        self._headers: Mapping[str, str] = {
+            "User-Agent": "sovdev-logger-python",
+            **target.headers,
+            "Content-Type": content_type,
+            **({"Content-Encoding": "gzip"} if target.gzip else {}),
+        }
+        parts = urlsplit(target.url)
+        self._path = f"{parts.path or '/'}{f'?{parts.query}' if parts.query else ''}"
+        self._connection: HTTPConnection | None = None
+
+    def post(self, body: bytes, timeout_seconds: float | None = None) -> HttpResult:
+        """Post a body and return the answer; raises nothing.
+
+        Args:
+            body: The request's content, compressed here if the target asks for it.
+            timeout_seconds: A bound on the whole exchange, below the target's own timeout.
+        """
+        timeout = min(self._target.timeout_seconds, timeout_seconds or float("inf"))
+        try:
+            content = gzip.compress(body, _GZIP_LEVEL) if self._target.gzip else body
+            return self._exchange(content, timeout)
+        except Exception as error:  # noqa: BLE001 - whatever it is, there was no answer
+            self.close()
+            return HttpResult(None, error=_describe(error, timeout))
+
+    def close(self) -> None:
+        """Close the connection; the next post opens one."""
+        connection, self._connection = self._connection, None
+        if connection is not None:
+            with contextlib.suppress(Exception):
+                connection.close()
+
+    def forget(self) -> None:
+        """Leave the connection to the parent: a forked child opens its own."""
+        self._connection = None
+
+    def _exchange(self, content: bytes, timeout: float) -> HttpResult:
+        deadline = time.monotonic() + timeout
+        connection = self._connected(timeout)
+        with _watchdog(connection, deadline - time.monotonic()):
+            connection.request(
+                "POST", self._path, body=content, headers=self._headers, preload_content=False
+            )
+            answer = connection.getresponse()
+            body = answer.read(_MAX_BODY_BYTES + 1, decode_content=True)
+        result = HttpResult(
+            answer.status,
+            body[:_MAX_BODY_BYTES],
+            _retry_after_seconds(answer.headers.get("Retry-After")),
+        )
+        if len(body) > _MAX_BODY_BYTES or answer.headers.get("Connection", "").lower() == "close":
+            self.close()
+        return result
+
+    def _connected(self, timeout: float) -> "HTTPConnection":
+        """Return the kept connection if the server has not closed it, else a new one."""
+        if self._connection is None or not self._connection.is_connected:
+            self.close()
+            self._connection = self._new_connection()
+        self._connection.timeout = timeout
+        if self._connection.sock is None:
+            self._connection.connect()
+        else:
+            self._connection.sock.settimeout(timeout)
+        return self._connection
+
+    def _new_connection(self) -> "HTTPConnection":
+        # Imported here: a service that sends nothing has no use for an HTTP client.
+        from urllib3.connection import HTTPConnection, HTTPSConnection  # noqa: PLC0415
+
+        target, parts = self._target, urlsplit(self._target.url)
+        host = parts.hostname or ""
+        if parts.scheme != "https":
+            return HTTPConnection(host, parts.port or 80)
+        return HTTPSConnection(
+            host,
+            parts.port or 443,
+            cert_reqs="CERT_REQUIRED",
+            ca_certs=target.ca_file,
+            cert_file=target.client_cert_file,
+            key_file=target.client_key_file,
+        )
+
+
+@contextlib.contextmanager
+def _watchdog(connection: "HTTPConnection", timeout: float):  # type: ignore[no-untyped-def]
+    """Cut the connection at the deadline: a socket's own timeout starts anew with every byte."""
+    timer = threading.Timer(max(0.0, timeout), _cut, [connection])
+    timer.daemon = True
+    with contextlib.suppress(RuntimeError):  # no new thread while the interpreter ends
+        timer.start()
+    try:
+        yield
+    finally:
+        timer.cancel()
+
+
+def _cut(connection: "HTTPConnection") -> None:
+    sock = connection.sock
+    if sock is not None:
+        with contextlib.suppress(OSError):
+            sock.shutdown(socket.SHUT_RDWR)
+
+
+def _retry_after_seconds(header: str | None) -> float | None:
+    if not header:
+        return None
+    try:
+        seconds = float(header)
+    except ValueError:
+        try:
+            moment = parsedate_to_datetime(header)
+        except ValueError:
+            return None
+        seconds = (moment.astimezone(UTC) - datetime.now(UTC)).total_seconds()
+    return min(max(0.0, seconds), _MAX_RETRY_AFTER_SECONDS) if seconds == seconds else None
+
+
+def _describe(error: Exception, timeout: float) -> str:
+    text = str(error) or type(error).__name__
+    # urllib3 puts the object's address in front of what went wrong.
+    return f"{text.rpartition('>: ')[2][:200]} (within {timeout:g} s)"

@@ -1,0 +1,102 @@
+"""A thread that sends, and the way in which others ask it to.
+
+The channel is a ``SimpleQueue``, whose ``put`` may be interrupted by a signal handler that puts
+too; each flush waits on a lock of its own. So a flush inside a signal handler that interrupted
+another flush, or a ``put``, meets no lock that its own thread holds.
+"""
+
+import threading
+import time
+from collections.abc import Callable
+from queue import Empty, SimpleQueue
+from typing import Final
+
+from sovdev_logger.delivery.own_traffic import own_traffic
+from sovdev_logger.delivery.results import FlushResult
+
+MAX_FLUSH_ATTEMPTS: Final = 3
+"""Attempts that must fail before a flush stops waiting for a server that does not answer."""
+
+MAX_FLUSH_PAUSE_SECONDS: Final = 1.0
+
+
+class FlushRequest:
+    """One caller's wish that everything so far be tried, and its wait for the outcome."""
+
+    def __init__(self, target: int, deadline: float) -> None:
+        self.target = target
+        self.deadline = deadline
+        self.failures = 0
+        self.result: FlushResult | None = None
+        self._done = threading.Lock()
+        self._done.acquire()
+
+    def finish(self, result: FlushResult) -> None:
+        """Let the caller go on; called once, by the worker."""
+        self.result = result
+        self._done.release()
+
+    def wait(self) -> FlushResult | None:
+        """Wait for the outcome until the deadline; None when there is none by then."""
+        self._done.acquire(timeout=max(0.0, self.deadline - time.monotonic()))
+        return self.result
+
+
+class Wake:
+    """A message that there is something to look at."""
+
+
+class Stop:
+    """A message that the worker is to end."""
+
+
+Message = FlushRequest | Wake | Stop
+
+
+class WorkerThread:
+    """One daemon thread, started when first needed, that a fork leaves behind."""
+
+    def __init__(self, name: str, run: Callable[[SimpleQueue[Message]], None]) -> None:
+        self._name = f"sovdev-{name.replace(' ', '-')}"
+        self._run = run
+        self.channel: SimpleQueue[Message] = SimpleQueue()
+        self._thread: threading.Thread | None = None
+
+    def ensure_started(self) -> bool:
+        """Start the thread unless it runs; return False when the interpreter forbids it."""
+        if self._thread is not None:
+            return True
+        thread = threading.Thread(target=self._run_marked, name=self._name, daemon=True)
+        self._thread = thread
+        try:
+            thread.start()
+        except RuntimeError:
+            self._thread = None
+            return False
+        return True
+
+    def stop(self, timeout_seconds: float) -> None:
+        """Ask the thread to end and wait for it a while; a hanging network call is left to end."""
+        thread = self._thread
+        if thread is not None and thread is not threading.current_thread():
+            self.channel.put(Stop())
+            thread.join(timeout_seconds)
+
+    def forget(self) -> None:
+        """Be as new: in a forked child the thread does not exist."""
+        self.channel = SimpleQueue()
+        self._thread = None
+
+    def _run_marked(self) -> None:
+        with own_traffic():
+            self._run(self.channel)
+
+
+def receive(channel: SimpleQueue[Message], timeout_seconds: float | None) -> Message | None:
+    """Return the next message, None when there is none within the timeout (None: for ever)."""
+    try:
+        if timeout_seconds is not None and timeout_seconds <= 0:
+            return channel.get_nowait()
+        return channel.get(timeout=timeout_seconds)
+    except Empty:
+        return None
