@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import urllib3  # noqa: F401 - its import adds a handler, which is nobody's leftover
 from opentelemetry import context as otel_context
 from support import schema, service
 from support.service import Started

@@ -102,12 +102,14 @@ class HttpTransport:
     def _exchange(self, content: bytes, timeout: float) -> HttpResult:
         deadline = time.monotonic() + timeout
         connection = self._connected(timeout)
-        with _watchdog(connection, deadline - time.monotonic()):
+        with _Watchdog(connection, deadline - time.monotonic()) as watchdog:
             connection.request(
                 "POST", self._path, body=content, headers=self._headers, preload_content=False
             )
             answer = connection.getresponse()
             body = answer.read(_MAX_BODY_BYTES + 1, decode_content=True)
+        if watchdog.has_fired:  # headers that were cut off look like an answer
+            raise TimeoutError("the answer did not arrive in time")
         result = HttpResult(
             answer.status,
             body[:_MAX_BODY_BYTES],
@@ -147,24 +149,29 @@ class HttpTransport:
         )
 
 
-@contextlib.contextmanager
-def _watchdog(connection: "HTTPConnection", timeout: float):  # type: ignore[no-untyped-def]
-    """Cut the connection at the deadline: a socket's own timeout starts anew with every byte."""
-    timer = threading.Timer(max(0.0, timeout), _cut, [connection])
-    timer.daemon = True
-    with contextlib.suppress(RuntimeError):  # no new thread while the interpreter ends
-        timer.start()
-    try:
-        yield
-    finally:
-        timer.cancel()
+class _Watchdog:
+    """Cuts the connection at the deadline: a socket's own timeout starts anew with every byte."""
 
+    def __init__(self, connection: "HTTPConnection", timeout: float) -> None:
+        self.has_fired = False
+        self._connection = connection
+        self._timer = threading.Timer(max(0.0, timeout), self._cut)
+        self._timer.daemon = True
 
-def _cut(connection: "HTTPConnection") -> None:
-    sock = connection.sock
-    if sock is not None:
-        with contextlib.suppress(OSError):
-            sock.shutdown(socket.SHUT_RDWR)
+    def __enter__(self) -> "_Watchdog":
+        with contextlib.suppress(RuntimeError):  # no new thread while the interpreter ends
+            self._timer.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._timer.cancel()
+
+    def _cut(self) -> None:
+        self.has_fired = True
+        sock = self._connection.sock
+        if sock is not None:
+            with contextlib.suppress(OSError):
+                sock.shutdown(socket.SHUT_RDWR)
 
 
 def _retry_after_seconds(header: str | None) -> float | None:

@@ -1,0 +1,264 @@
+"""HTTP as it really is: refusals, hangs, bytes that trickle, TLS that cannot be trusted."""
+
+import gzip
+import logging
+import socket
+import threading
+import time
+from collections.abc import Iterator
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
+from email.utils import format_datetime
+from http.server import BaseHTTPRequestHandler
+
+import pytest
+from support.otlp_receiver import OtlpReceiver
+
+from sovdev_logger.delivery.otlp_http import OtlpExport
+from sovdev_logger.delivery.own_traffic import is_own_traffic, own_traffic
+from sovdev_logger.delivery.transport import HttpResult, HttpTransport
+from sovdev_logger.otlp_settings import SignalTarget
+from sovdev_logger.otlp_wire import Envelope, length_delimited, varint
+
+
+@pytest.fixture
+def receiver() -> Iterator[OtlpReceiver]:
+    with OtlpReceiver() as made:
+        yield made
+
+
+@pytest.fixture
+def transport(receiver: OtlpReceiver) -> Iterator[HttpTransport]:
+    made = HttpTransport(SignalTarget(f"{receiver.endpoint}/v1/logs", timeout_seconds=5))
+    yield made
+    made.close()
+
+
+def post(target: SignalTarget, body: bytes = b"") -> HttpResult:
+    transport = HttpTransport(target)
+    try:
+        return transport.post(body)
+    finally:
+        transport.close()
+
+
+def test_a_post_arrives(transport: HttpTransport, receiver: OtlpReceiver) -> None:
+    assert transport.post(b"").accepted
+    assert receiver.requests[0].headers["User-Agent"] == "sovdev-logger-python"
+
+
+def test_headers_and_gzip(receiver: OtlpReceiver) -> None:
+    headers = {"Authorization": "Bearer abc", "Host": "otel.localhost"}
+    target = SignalTarget(f"{receiver.endpoint}/v1/logs", headers, gzip=True)
+    body = Envelope({"k": "v" * 1000}, "scope").wrap([])
+    assert post(target, body).accepted
+    request = receiver.requests[0]
+    assert request.is_gzipped
+    assert request.size < len(body)
+    assert request.headers["Authorization"] == "Bearer abc"
+    assert request.headers["Host"] == "otel.localhost"
+    assert len(gzip.compress(body)) < len(body)
+
+
+def test_the_connection_is_kept_and_replaced_when_the_server_closed_it(
+    transport: HttpTransport, receiver: OtlpReceiver
+) -> None:
+    transport.post(b"")
+    first = transport._connection.sock  # type: ignore[union-attr]
+    transport.post(b"")
+    assert transport._connection.sock is first  # type: ignore[union-attr]
+    for connection in list(receiver._connections):
+        connection.shutdown(socket.SHUT_RDWR)
+    assert wait_until_accepted(transport)
+
+
+def wait_until_accepted(transport: HttpTransport) -> bool:
+    return any(transport.post(b"").accepted for _ in range(2))
+
+
+@pytest.mark.parametrize(
+    ("status", "accepted", "retryable"),
+    [
+        (200, True, False),
+        (202, True, False),
+        (204, True, False),
+        (301, False, False),
+        (400, False, False),
+        (401, False, False),
+        (408, False, True),
+        (413, False, False),
+        (429, False, True),
+        (500, False, True),
+        (503, False, True),
+    ],
+)
+def test_each_status_has_its_meaning(
+    transport: HttpTransport, receiver: OtlpReceiver, status: int, accepted: bool, retryable: bool
+) -> None:
+    receiver.respond_with(status, {"Location": "http://127.0.0.1:1/"})
+    result = transport.post(b"")
+    assert (result.status, result.accepted, result.retryable) == (status, accepted, retryable)
+
+
+@pytest.mark.parametrize(
+    ("header", "seconds"),
+    [("7", 7.0), ("0", 0.0), ("-5", 0.0), ("100000", 300.0), ("soon", None), ("nan", None)],
+)
+def test_retry_after_in_seconds(
+    transport: HttpTransport, receiver: OtlpReceiver, header: str, seconds: float | None
+) -> None:
+    receiver.respond_with(429, {"Retry-After": header})
+    assert transport.post(b"").retry_after_seconds == seconds
+
+
+def test_retry_after_as_a_date(transport: HttpTransport, receiver: OtlpReceiver) -> None:
+    moment = datetime.now(UTC) + timedelta(seconds=60)
+    receiver.respond_with(503, {"Retry-After": format_datetime(moment, usegmt=True)})
+    asked = transport.post(b"").retry_after_seconds
+    assert asked is not None
+    assert 50 < asked <= 60
+
+
+def test_nobody_listens() -> None:
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    result = post(SignalTarget(f"http://127.0.0.1:{port}/"))
+    assert (result.status, result.retryable) == (None, True)
+    assert "refused" in (result.error or "")
+
+
+def test_an_unknown_host() -> None:
+    result = post(SignalTarget("http://no-such-host.invalid/"))
+    assert result.status is None
+    assert result.error
+
+
+def test_a_server_that_hangs_is_left_at_the_deadline(
+    transport: HttpTransport, receiver: OtlpReceiver
+) -> None:
+    receiver.hang()
+    started = time.monotonic()
+    result = transport.post(b"", timeout_seconds=0.2)
+    assert time.monotonic() - started < 3
+    assert result.status is None
+
+
+def test_a_server_that_trickles_is_cut_at_the_deadline(
+    transport: HttpTransport, receiver: OtlpReceiver
+) -> None:
+    receiver.drip()
+    started = time.monotonic()
+    result = transport.post(b"", timeout_seconds=0.4)
+    assert time.monotonic() - started < 3
+    assert result.status is None
+
+
+def test_a_large_answer_is_not_read_to_its_end(
+    transport: HttpTransport, receiver: OtlpReceiver
+) -> None:
+    receiver.respond_with(400, body=b"x" * 200_000)
+    assert len(transport.post(b"").body) == 65536
+    receiver.recover()
+    assert transport.post(b"").accepted
+
+
+def test_a_server_that_closes_each_connection(
+    transport: HttpTransport, receiver: OtlpReceiver
+) -> None:
+    receiver.respond_with(200, {"Connection": "close"})
+    assert transport.post(b"").accepted
+    assert transport.post(b"").accepted
+
+
+def test_something_that_is_no_http(transport: HttpTransport, receiver: OtlpReceiver) -> None:
+    def speak_nonsense(handler: BaseHTTPRequestHandler) -> bool:
+        handler.wfile.write(b"SSH-2.0-OpenSSH\r\n")
+        return True
+
+    receiver.behave(speak_nonsense)
+    result = transport.post(b"")
+    assert result.status is None
+    assert result.retryable
+
+
+def test_plain_http_where_tls_was_asked_for(receiver: OtlpReceiver) -> None:
+    target = SignalTarget(receiver.endpoint.replace("http:", "https:"), timeout_seconds=2)
+    result = post(target)
+    assert result.status is None
+    assert "SSL" in (result.error or "")
+
+
+def test_a_certificate_file_that_is_not_there() -> None:
+    result = post(SignalTarget("https://127.0.0.1:1/", ca_file="/no/such/ca.pem"))
+    assert result.status is None
+    assert result.error
+
+
+def test_the_http_librarys_loggers_are_left_alone(transport: HttpTransport) -> None:
+    before = {name: state(name) for name in ("urllib3", "urllib3.connectionpool")}
+    transport.post(b"")
+    assert {name: state(name) for name in before} == before
+
+
+def state(name: str) -> tuple[int, bool, int, int]:
+    logger = logging.getLogger(name)
+    return logger.level, logger.propagate, len(logger.handlers), len(logger.filters)
+
+
+def test_own_traffic_is_marked_per_thread_and_nests() -> None:
+    found: list[bool] = []
+    with own_traffic():
+        with own_traffic():
+            pass
+        thread = threading.Thread(target=lambda: found.append(is_own_traffic()))
+        thread.start()
+        thread.join(10)
+        found.append(is_own_traffic())
+    assert [*found, is_own_traffic()] == [False, True, False]
+
+
+def partial_success(rejected: int, reason: bytes) -> bytes:
+    return length_delimited(1, b"\x08" + varint(rejected) + length_delimited(2, reason))
+
+
+@pytest.mark.parametrize(
+    ("body", "delivered", "rejected", "reason"),
+    [
+        (b"", 3, 0, None),
+        (partial_success(2, b"too old"), 1, 2, "too old"),
+        (partial_success(9, b""), 0, 3, None),
+        (b"not protobuf at all", 3, 0, None),
+        (b"\x0a", 3, 0, None),
+        (b"\x0d\x00\x00\x00\x00\x11" + b"\x00" * 8, 3, 0, None),
+    ],
+)
+def test_a_partial_success_is_read(
+    transport: HttpTransport,
+    receiver: OtlpReceiver,
+    body: bytes,
+    delivered: int,
+    rejected: int,
+    reason: str | None,
+) -> None:
+    receiver.respond_with(200, body=body)
+    export = OtlpExport(transport, Envelope({}, "scope"))
+    result = export.send_items([b"", b"", b""], 5)
+    assert (result.delivered, result.rejected, result.reason) == (delivered, rejected, reason)
+
+
+def test_a_refusal_and_a_failure_are_told_apart(
+    transport: HttpTransport, receiver: OtlpReceiver
+) -> None:
+    export = OtlpExport(transport, Envelope({}, "scope"))
+    receiver.respond_with(400, times=1)
+    refused = export.send_items([b"", b""], 5)
+    assert (refused.rejected, refused.retryable, refused.reason) == (2, False, "HTTP 400")
+    receiver.respond_with(503, {"Retry-After": "3"}, times=1)
+    failed = export.send_body(b"", 5)
+    assert (failed.rejected, failed.retryable, failed.retry_after_seconds) == (0, True, 3.0)
+
+
+def test_a_target_does_not_show_its_headers() -> None:
+    target = replace(SignalTarget("https://x/"), headers={"Authorization": "Bearer s3cret"})
+    assert "s3cret" not in repr(target)

@@ -1,0 +1,418 @@
+"""The queue and its sending thread: nothing vanishes, nobody waits longer than they asked."""
+
+import os
+import signal
+import threading
+import time
+from collections.abc import Callable, Iterator, Sequence
+
+import pytest
+
+from sovdev_logger.delivery import worker
+from sovdev_logger.delivery.batching import BatchSender, SenderCounts
+from sovdev_logger.delivery.results import SendResult
+from sovdev_logger.delivery.retry import Backoff
+
+NO_PAUSE = Backoff(uniform=lambda _low, _high: 0.0)
+DOWN = SendResult(retryable=True, reason="connection refused")
+
+
+class Server:
+    """Stands in for a collector: answers as it is told, and keeps what it took."""
+
+    def __init__(self) -> None:
+        self.taken: list[bytes] = []
+        self.batches: list[int] = []
+        self.attempts = 0
+        self.answers: list[SendResult | Exception] = []
+        self.default: SendResult | None = None
+        self.gate = threading.Event()
+        self.gate.set()
+        self.entered = threading.Event()
+
+    def send(self, items: Sequence[bytes], timeout_seconds: float) -> SendResult:
+        self.attempts += 1
+        self.entered.set()
+        self.gate.wait(30)
+        answer = self.answers.pop(0) if self.answers else self.default
+        if isinstance(answer, Exception):
+            raise answer
+        if answer is None:
+            answer = SendResult(delivered=len(items))
+        self.taken += items[: answer.delivered]
+        self.batches.append(len(items))
+        return answer
+
+
+@pytest.fixture
+def server() -> Server:
+    return Server()
+
+
+@pytest.fixture
+def make(server: Server) -> Iterator[Callable[..., BatchSender]]:
+    made: list[BatchSender] = []
+
+    def make_one(**options: object) -> BatchSender:
+        options = {"backoff": NO_PAUSE, "schedule_delay_seconds": 600.0, **options}
+        made.append(BatchSender("log entries", server.send, **options))  # type: ignore[arg-type]
+        return made[-1]
+
+    yield make_one
+    server.gate.set()
+    server.default = None
+    for sender in made:
+        sender.close(5)
+
+
+def balance(counts: SenderCounts) -> bool:
+    return counts.logged == (
+        counts.delivered + counts.queued + counts.rejected + sum(counts.dropped.values())
+    )
+
+
+def wait_for(condition: Callable[[], bool]) -> None:
+    deadline = time.monotonic() + 10
+    while not condition():
+        assert time.monotonic() < deadline
+        threading.Event().wait(0.002)
+
+
+def test_a_flush_delivers_everything_in_order(make: Callable[..., BatchSender], server: Server) -> None:
+    sender = make()
+    items = [b"%d" % number for number in range(1300)]
+    for item in items:
+        sender.put(item)
+    result = sender.flush(10)
+    assert (result.pending, result.rejected, result.timed_out) == (0, 0, False)
+    assert server.taken == items
+    assert max(server.batches) <= 512
+    assert sender.counts() == SenderCounts(1300, 1300, 0, 0)
+
+
+def test_a_full_batch_goes_at_once_and_a_small_one_after_the_delay(
+    make: Callable[..., BatchSender], server: Server
+) -> None:
+    sender = make(batch_max_records=10)
+    for number in range(25):
+        sender.put(b"%d" % number)
+    wait_for(lambda: len(server.taken) == 20)
+    soon = make(schedule_delay_seconds=0.01)
+    soon.put(b"soon")
+    wait_for(lambda: b"soon" in server.taken)
+
+
+def test_a_backlog_goes_without_a_pause_between_its_batches(
+    make: Callable[..., BatchSender], server: Server
+) -> None:
+    sender = make(batch_max_records=10, schedule_delay_seconds=0.01)
+    server.gate.clear()
+    for number in range(200):
+        sender.put(b"%d" % number)
+    server.gate.set()
+    wait_for(lambda: len(server.taken) == 200)
+
+
+def test_a_batch_is_bounded_in_bytes(make: Callable[..., BatchSender], server: Server) -> None:
+    sender = make(batch_max_bytes=100)
+    for _ in range(10):
+        sender.put(b"x" * 60)
+    sender.flush(10)
+    assert server.batches == [2] * 5
+
+
+def test_a_flush_of_nothing_returns_at_once_without_a_thread(
+    make: Callable[..., BatchSender],
+) -> None:
+    before = threading.active_count()
+    result = make().flush(10)
+    assert result.pending == 0
+    assert threading.active_count() == before
+
+
+def test_what_fails_is_sent_again_in_order(make: Callable[..., BatchSender], server: Server) -> None:
+    sender = make(batch_max_records=2)
+    server.answers = [DOWN, DOWN]
+    for number in range(4):
+        sender.put(b"%d" % number)
+    assert sender.flush(10).pending == 0
+    assert server.taken == [b"0", b"1", b"2", b"3"]
+
+
+def test_without_a_flush_the_backoff_decides(
+    make: Callable[..., BatchSender], server: Server, capsys: pytest.CaptureFixture[str]
+) -> None:
+    sender = make(schedule_delay_seconds=0.01)
+    server.answers = [DOWN] * 5
+    sender.put(b"x")
+    wait_for(lambda: server.taken == [b"x"])
+    assert server.attempts == 6
+    said = capsys.readouterr().err
+    assert said.count("WARNING") == 1
+    assert "connection refused" in said
+
+
+def test_a_flush_returns_early_when_the_server_does_not_answer(
+    make: Callable[..., BatchSender], server: Server
+) -> None:
+    sender = make(backoff=Backoff(0.05, uniform=lambda _low, high: high))
+    server.default = DOWN
+    for _ in range(7):
+        sender.put(b"x")
+    started = time.monotonic()
+    result = sender.flush(60)
+    assert time.monotonic() - started < 30
+    assert (result.pending, result.reason, result.timed_out) == (7, "connection refused", False)
+    assert server.attempts == worker.MAX_FLUSH_ATTEMPTS
+    assert sender.counts().queued == 7
+    server.default = None
+    assert sender.flush(10).delivered == 7
+
+
+def test_a_refusal_is_final_counted_and_said(
+    make: Callable[..., BatchSender], server: Server, capsys: pytest.CaptureFixture[str]
+) -> None:
+    sender = make(batch_max_records=2)
+    server.answers = [SendResult(rejected=2, reason="HTTP 400")]
+    server.gate.clear()
+    for number in range(4):
+        sender.put(b"%d" % number)
+    request = sender.begin_flush(10)
+    server.gate.set()
+    sender.end_flush(request)
+    assert server.taken == [b"2", b"3"]
+    assert sender.counts() == SenderCounts(4, 2, 0, 2)
+    assert "refused 2 log entries (HTTP 400)" in capsys.readouterr().err
+
+
+def test_a_partial_success_is_counted_as_it_is(
+    make: Callable[..., BatchSender], server: Server
+) -> None:
+    sender = make()
+    server.answers = [SendResult(delivered=3, rejected=2, reason="too old")]
+    for _ in range(5):
+        sender.put(b"x")
+    sender.flush(10)
+    assert sender.counts() == SenderCounts(5, 3, 0, 2)
+
+
+@pytest.mark.parametrize("bound", [{"max_records": 10}, {"max_bytes": 100}])
+def test_over_a_bound_the_oldest_go_and_are_counted(
+    make: Callable[..., BatchSender],
+    server: Server,
+    bound: dict[str, int],
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    sender = make(**bound)
+    server.gate.clear()
+    sender.put(b"y" * 10)
+    flusher = threading.Thread(target=sender.flush, args=(10,))
+    flusher.start()
+    assert server.entered.wait(10)
+    for number in range(25):
+        sender.put(b"%010d" % number)
+    counts = sender.counts()
+    assert balance(counts)
+    assert counts.dropped == {"queue full": 15}
+    server.gate.set()
+    flusher.join(10)
+    sender.flush(10)
+    assert server.taken[1:] == [b"%010d" % number for number in range(15, 25)]
+    assert balance(sender.counts())
+    assert capsys.readouterr().err.count("is full and the oldest are dropped") == 1
+
+
+def test_an_item_larger_than_the_queue_is_dropped_and_counted(
+    make: Callable[..., BatchSender],
+) -> None:
+    sender = make(max_bytes=100)
+    sender.put(b"x" * 1000)
+    assert sender.counts().dropped == {"queue full": 1}
+
+
+def test_a_flush_ends_at_its_deadline_whatever_the_server_does(
+    make: Callable[..., BatchSender], server: Server
+) -> None:
+    sender = make()
+    server.gate.clear()
+    sender.put(b"x")
+    started = time.monotonic()
+    result = sender.flush(0.2)
+    assert 0.15 < time.monotonic() - started < 5
+    assert (result.timed_out, result.pending) == (True, 1)
+    server.gate.set()
+    assert sender.flush(10).pending == 0
+
+
+def test_several_threads_share_a_flush(make: Callable[..., BatchSender], server: Server) -> None:
+    sender = make()
+    server.gate.clear()
+    for _ in range(100):
+        sender.put(b"x")
+    results: list[int] = []
+    threads = [
+        threading.Thread(target=lambda: results.append(sender.flush(10).pending)) for _ in range(8)
+    ]
+    for thread in threads:
+        thread.start()
+    assert server.entered.wait(10)
+    server.gate.set()
+    for thread in threads:
+        thread.join(10)
+    assert results == [0] * 8
+    assert server.attempts == 1
+
+
+def test_a_flush_in_a_signal_handler_that_interrupts_a_flush(
+    make: Callable[..., BatchSender], server: Server
+) -> None:
+    sender = make()
+    server.gate.clear()
+    results: list[int] = []
+
+    def handler(*_: object) -> None:
+        server.gate.set()
+        sender.put(b"from the handler")
+        results.append(sender.flush(10).pending)
+
+    before = signal.signal(signal.SIGUSR1, handler)
+    sender.put(b"x")
+    sender_pid = os.getpid()
+
+    def interrupt() -> None:
+        server.entered.wait(10)
+        os.kill(sender_pid, signal.SIGUSR1)
+
+    thread = threading.Thread(target=interrupt)
+    thread.start()
+    try:
+        results.append(sender.flush(10).pending)
+    finally:
+        thread.join(10)
+        signal.signal(signal.SIGUSR1, before)
+    assert results == [0, 0]
+    assert server.taken == [b"x", b"from the handler"]
+
+
+def test_what_is_put_while_flushing_does_not_prolong_it(
+    make: Callable[..., BatchSender], server: Server
+) -> None:
+    sender = make(batch_max_records=1)
+    server.gate.clear()
+    sender.put(b"before")
+    request = sender.begin_flush(10)
+    assert server.entered.wait(10)
+    for _ in range(1000):
+        sender.put(b"after")
+    server.gate.set()
+    assert sender.end_flush(request).pending == 0
+    assert server.taken[0] == b"before"
+
+
+def test_an_exception_in_the_transport_is_a_failed_attempt(
+    make: Callable[..., BatchSender], server: Server, capsys: pytest.CaptureFixture[str]
+) -> None:
+    sender = make()
+    server.answers = [ZeroDivisionError("oops")]
+    sender.put(b"x")
+    assert sender.flush(10).pending == 0
+    assert server.taken == [b"x"]
+    assert "ZeroDivisionError: oops" in capsys.readouterr().err
+
+
+def test_closing_delivers_ends_the_thread_and_counts_what_comes_later(
+    make: Callable[..., BatchSender], server: Server
+) -> None:
+    sender = make()
+    sender.put(b"x")
+    sender.close(10)
+    sender.close(10)
+    sender.put(b"late")
+    assert server.taken == [b"x"]
+    assert sender.counts() == SenderCounts(2, 1, 0, 0, {"closed": 1})
+    assert not [t for t in threading.enumerate() if t.name == "sovdev-log-entries"]
+
+
+def test_closing_while_the_server_hangs_ends_at_the_deadline(
+    make: Callable[..., BatchSender], server: Server
+) -> None:
+    sender = make()
+    server.gate.clear()
+    sender.put(b"x")
+    started = time.monotonic()
+    assert sender.close(0.2).timed_out
+    assert time.monotonic() - started < 5
+
+
+def test_a_closing_that_arrives_during_a_flush_waits_for_it(
+    make: Callable[..., BatchSender], server: Server
+) -> None:
+    sender = make()
+    server.gate.clear()
+    sender.put(b"x")
+    request = sender.begin_flush(10)
+    assert server.entered.wait(10)
+    closer = threading.Thread(target=sender.close, args=(10,))
+    closer.start()
+    server.gate.set()
+    closer.join(10)
+    assert sender.end_flush(request).pending == 0
+    assert server.taken == [b"x"]
+
+
+def test_without_threads_everything_stays_queued(
+    make: Callable[..., BatchSender], server: Server, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuse(_: threading.Thread) -> None:
+        raise RuntimeError("can't create new thread at interpreter shutdown")
+
+    with monkeypatch.context() as patched:
+        patched.setattr(threading.Thread, "start", refuse)
+        sender = make()
+        sender.put(b"x")
+        assert sender.flush(10).pending == 1
+    assert sender.flush(10).pending == 0
+    assert server.taken == [b"x"]
+
+
+def test_the_counts_add_up_at_every_moment(make: Callable[..., BatchSender], server: Server) -> None:
+    sender = make(max_records=200, batch_max_records=16, schedule_delay_seconds=0.001)
+    stop = threading.Event()
+    wrong: list[SenderCounts] = []
+
+    def look() -> None:
+        while not stop.is_set():
+            counts = sender.counts()
+            if not balance(counts) or counts.queued < 0:
+                wrong.append(counts)
+
+    watcher = threading.Thread(target=look)
+    watcher.start()
+    for number in range(20_000):
+        sender.put(b"%d" % number)
+    sender.flush(10)
+    stop.set()
+    watcher.join(10)
+    assert wrong == []
+    counts = sender.counts()
+    assert (counts.logged, counts.queued) == (20_000, 0)
+    assert counts.delivered == len(server.taken)
+
+
+def test_a_forked_child_starts_empty_and_sends_its_own(server: Server) -> None:
+    sender = BatchSender("log entries", server.send, schedule_delay_seconds=600)
+    sender.put(b"the parent's")
+    reader, writer = os.pipe()
+    child = os.fork()
+    if child == 0:
+        sender.reset_after_fork()
+        sender.put(b"the child's")
+        sender.flush(10)
+        os.write(writer, b",".join(server.taken))
+        os._exit(0)
+    os.waitpid(child, 0)
+    assert os.read(reader, 1000) == b"the child's"
+    os.close(reader)
+    os.close(writer)
+    sender.close(10)
+    assert server.taken == [b"the parent's"]

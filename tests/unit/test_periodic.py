@@ -1,0 +1,155 @@
+"""Snapshots that are sent now and then."""
+
+import threading
+import time
+from collections.abc import Callable, Iterator
+
+import pytest
+
+from sovdev_logger.delivery.periodic import PeriodicSender
+from sovdev_logger.delivery.results import SendResult
+from sovdev_logger.delivery.retry import Backoff
+
+DOWN = SendResult(retryable=True, reason="connection refused")
+
+
+class Server:
+    def __init__(self) -> None:
+        self.snapshot: bytes | None = b"snapshot"
+        self.taken: list[bytes] = []
+        self.answers: list[SendResult] = []
+        self.gate = threading.Event()
+        self.gate.set()
+        self.arrived = threading.Semaphore(0)
+
+    def produce(self) -> bytes | None:
+        return self.snapshot
+
+    def send(self, body: bytes, timeout_seconds: float) -> SendResult:
+        self.gate.wait(30)
+        answer = self.answers.pop(0) if self.answers else SendResult(delivered=1)
+        if answer.delivered:
+            self.taken.append(body)
+        self.arrived.release()
+        return answer
+
+
+@pytest.fixture
+def server() -> Server:
+    return Server()
+
+
+@pytest.fixture
+def make(server: Server) -> Iterator[Callable[..., PeriodicSender]]:
+    made: list[PeriodicSender] = []
+
+    def make_one(interval_seconds: float = 600.0) -> PeriodicSender:
+        no_pause = Backoff(uniform=lambda _low, _high: 0.0)
+        made.append(
+            PeriodicSender(
+                "metrics",
+                server.produce,
+                server.send,
+                interval_seconds=interval_seconds,
+                backoff=no_pause,
+            )
+        )
+        made[-1].start()
+        return made[-1]
+
+    yield make_one
+    server.gate.set()
+    for sender in made:
+        sender.close(5)
+
+
+def test_a_snapshot_goes_every_interval(make: Callable[..., PeriodicSender], server: Server) -> None:
+    make(0.01)
+    for _ in range(3):
+        assert server.arrived.acquire(timeout=10)
+
+
+def test_a_flush_sends_one_now(make: Callable[..., PeriodicSender], server: Server) -> None:
+    result = make().flush(10)
+    assert (result.delivered, result.pending) == (1, 0)
+    assert server.taken == [b"snapshot"]
+
+
+def test_nothing_to_send_is_fine(make: Callable[..., PeriodicSender], server: Server) -> None:
+    server.snapshot = None
+    assert make().flush(10).pending == 0
+    assert server.taken == []
+
+
+def test_a_failed_snapshot_is_tried_again_within_the_flush(
+    make: Callable[..., PeriodicSender], server: Server
+) -> None:
+    server.answers = [DOWN, DOWN]
+    assert make().flush(10).delivered == 1
+
+
+def test_after_three_attempts_the_next_snapshot_has_it(
+    make: Callable[..., PeriodicSender], server: Server, capsys: pytest.CaptureFixture[str]
+) -> None:
+    server.answers = [DOWN] * 3
+    sender = make()
+    result = sender.flush(10)
+    assert (result.pending, result.reason, result.timed_out) == (1, "connection refused", False)
+    assert sender.flush(10).delivered == 1
+    assert capsys.readouterr().err.count("the next export has them") == 1
+
+
+def test_a_refusal_is_told(make: Callable[..., PeriodicSender], server: Server) -> None:
+    server.answers = [SendResult(rejected=1, reason="HTTP 401")]
+    result = make().flush(10)
+    assert (result.rejected, result.reason) == (1, "HTTP 401")
+
+
+def test_a_flush_ends_at_its_deadline(make: Callable[..., PeriodicSender], server: Server) -> None:
+    server.gate.clear()
+    sender = make()
+    started = time.monotonic()
+    result = sender.flush(0.2)
+    assert time.monotonic() - started < 5
+    assert (result.timed_out, result.pending) == (True, 1)
+
+
+def test_an_exception_is_a_failed_attempt(
+    make: Callable[..., PeriodicSender], server: Server, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    sender = make()
+
+    def fail() -> bytes:
+        raise ZeroDivisionError("oops")
+
+    monkeypatch.setattr(sender, "_produce", fail)
+    assert sender.flush(10).reason == "ZeroDivisionError: oops"
+    monkeypatch.undo()
+    assert sender.flush(10).delivered == 1
+
+
+def test_closing_twice_is_fine_and_later_flushes_do_nothing(
+    make: Callable[..., PeriodicSender], server: Server
+) -> None:
+    sender = make()
+    sender.close(10)
+    sender.close(10)
+    assert sender.flush(10).delivered == 0
+    assert server.taken == [b"snapshot"]
+
+
+def test_without_threads_a_flush_says_so(server: Server, monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuse(_: threading.Thread) -> None:
+        raise RuntimeError
+
+    monkeypatch.setattr(threading.Thread, "start", refuse)
+    sender = PeriodicSender("metrics", server.produce, server.send)
+    assert sender.flush(10).reason == "the interpreter is ending"
+
+
+def test_a_fork_starts_a_new_thread(make: Callable[..., PeriodicSender], server: Server) -> None:
+    sender = make()
+    old = sender._worker
+    old.stop(10)
+    sender.reset_after_fork()
+    assert sender.flush(10).delivered == 1
