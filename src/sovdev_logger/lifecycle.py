@@ -175,8 +175,8 @@ if hasattr(os, "register_at_fork"):
 def _say_result(name: str, result: FlushResult) -> None:
     if result.pending:
         warn(
-            f"{result.pending} {name} were not delivered in time: {result.reason}; "
-            "check the collector and OTEL_EXPORTER_OTLP_ENDPOINT."
+            f"not delivered: {result.pending} {name} ({result.reason}); check the collector and "
+            "OTEL_EXPORTER_OTLP_ENDPOINT."
         )
     if result.rejected:
-        warn(f"{result.rejected} {name} were refused by the collector: {result.reason}.")
+        warn(f"refused by the collector: {result.rejected} {name} ({result.reason}).")

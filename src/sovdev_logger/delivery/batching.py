@@ -119,6 +119,7 @@ class BatchSender:
         """Ask for everything so far to be tried; wait with ``end_flush``."""
         request = FlushRequest(self._put_count, time.monotonic() + timeout_seconds)
         if self._settled() >= request.target or not self._worker.ensure_started():
+            # With nothing to do, or nobody to do it, there is nothing to wait for.
             request.finish(self._result(request, self._delivered, self._rejected))
         else:
             self._worker.channel.put(request)
@@ -142,13 +143,20 @@ class BatchSender:
         """
         return self.end_flush(self.begin_flush(timeout_seconds))
 
+    def begin_close(self, timeout_seconds: float) -> FlushRequest:
+        """Take nothing more and ask for the rest to be tried; wait with ``end_close``."""
+        self._closed = True
+        return self.begin_flush(timeout_seconds)
+
+    def end_close(self, request: FlushRequest) -> FlushResult:
+        """Wait for the last flush, and for the thread to end, until the request's deadline."""
+        result = self.end_flush(request)
+        self._worker.stop(request.deadline)
+        return result
+
     def close(self, timeout_seconds: float) -> FlushResult:
         """Flush, then end the thread; what is put later is counted as dropped."""
-        deadline = time.monotonic() + timeout_seconds
-        self._closed = True
-        result = self.flush(timeout_seconds)
-        self._worker.stop(max(0.0, deadline - time.monotonic()))
-        return result
+        return self.end_close(self.begin_close(timeout_seconds))
 
     def counts(self) -> SenderCounts:
         """Return what became of every item so far."""

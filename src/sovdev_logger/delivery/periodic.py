@@ -73,13 +73,21 @@ class PeriodicSender:
         """Send a snapshot now and wait for it; returns early when three attempts failed."""
         return self.end_flush(self.begin_flush(timeout_seconds))
 
+    def begin_close(self, timeout_seconds: float) -> FlushRequest:
+        """Ask for the last snapshot; wait with ``end_close``."""
+        request = self.begin_flush(timeout_seconds)
+        self._is_closed = True
+        return request
+
+    def end_close(self, request: FlushRequest) -> FlushResult:
+        """Wait for the last snapshot, and for the thread to end, until the request's deadline."""
+        result = self.end_flush(request)
+        self._worker.stop(request.deadline)
+        return result
+
     def close(self, timeout_seconds: float) -> FlushResult:
         """Flush, then end the thread; a second call does nothing."""
-        deadline = time.monotonic() + timeout_seconds
-        result = self.flush(timeout_seconds)
-        self._is_closed = True
-        self._worker.stop(max(0.0, deadline - time.monotonic()))
-        return result
+        return self.end_close(self.begin_close(timeout_seconds))
 
     def reset_after_fork(self) -> None:
         """Start a thread of the forked child's own."""

@@ -86,7 +86,7 @@ class HttpTransport:
             return self._exchange(content, timeout)
         except Exception as error:  # noqa: BLE001 - whatever it is, there was no answer
             self.close()
-            return HttpResult(None, error=_describe(error, timeout))
+            return HttpResult(None, error=_describe(error))
 
     def close(self) -> None:
         """Close the connection; the next post opens one."""
@@ -188,7 +188,7 @@ def _retry_after_seconds(header: str | None) -> float | None:
     return min(max(0.0, seconds), _MAX_RETRY_AFTER_SECONDS) if seconds == seconds else None
 
 
-def _describe(error: Exception, timeout: float) -> str:
+def _describe(error: Exception) -> str:
     text = str(error) or type(error).__name__
-    # urllib3 puts the object's address in front of what went wrong.
-    return f"{text.rpartition('>: ')[2][:200]} (within {timeout:g} s)"
+    # urllib3 puts its object, and perhaps the object's address, in front of what went wrong.
+    return text.rpartition("): ")[2].rpartition(">: ")[2][:200]

@@ -61,9 +61,12 @@ class WorkerThread:
         self._run = run
         self.channel: SimpleQueue[Message] = SimpleQueue()
         self._thread: threading.Thread | None = None
+        self._has_ended = False
 
     def ensure_started(self) -> bool:
-        """Start the thread unless it runs; return False when the interpreter forbids it."""
+        """Start the thread unless it runs; return False when it has ended or cannot be started."""
+        if self._has_ended:
+            return False
         if self._thread is not None:
             return True
         thread = threading.Thread(target=self._run_marked, name=self._name, daemon=True)
@@ -75,21 +78,23 @@ class WorkerThread:
             return False
         return True
 
-    def stop(self, timeout_seconds: float) -> None:
-        """Ask the thread to end and wait for it a while; a hanging network call is left to end."""
+    def stop(self, deadline: float) -> None:
+        """Ask the thread to end and wait until the deadline; a call that hangs is left to itself."""
         thread = self._thread
         if thread is not None and thread is not threading.current_thread():
             self.channel.put(Stop())
-            thread.join(timeout_seconds)
+            thread.join(max(0.0, deadline - time.monotonic()))
 
     def forget(self) -> None:
         """Be as new: in a forked child the thread does not exist."""
         self.channel = SimpleQueue()
         self._thread = None
+        self._has_ended = False
 
     def _run_marked(self) -> None:
         with own_traffic():
             self._run(self.channel)
+        self._has_ended = True
 
 
 def receive(channel: SimpleQueue[Message], timeout_seconds: float | None) -> Message | None:

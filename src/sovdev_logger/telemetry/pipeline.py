@@ -64,20 +64,18 @@ class Pipeline:
 
     def flush(self, timeout_seconds: float) -> dict[str, FlushResult]:
         """Ask every sender to deliver, and wait for all of them with one deadline."""
-        deadline = time.monotonic() + timeout_seconds
         application = self._begin_application_flush()
-        requests = [(sender, sender.begin_flush(timeout_seconds)) for sender in self._senders()]
+        requests = [(one, one.begin_flush(timeout_seconds)) for one in self._senders()]
         results = {sender.name: sender.end_flush(request) for sender, request in requests}
-        for done in application:
-            done.acquire(timeout=max(0.0, deadline - time.monotonic()))
+        _wait_for_all(application, timeout_seconds)
         return results
 
     def close(self, timeout_seconds: float) -> dict[str, FlushResult]:
         """Deliver what is queued and end the senders for good, with one deadline for all."""
-        deadline = time.monotonic() + timeout_seconds
-        results = self.flush(timeout_seconds)
-        for sender in self._senders():
-            sender.close(max(0.0, deadline - time.monotonic()))
+        application = self._begin_application_flush()
+        requests = [(one, one.begin_close(timeout_seconds)) for one in self._senders()]
+        results = {sender.name: sender.end_close(request) for sender, request in requests}
+        _wait_for_all(application, timeout_seconds)
         for transport in self._transports:
             transport.close()
         return results
@@ -139,23 +137,46 @@ class Pipeline:
         self._flush_application.append(getattr(provider, "force_flush", _nothing))
         return LogsApiHandler(provider, identity.service_name, adopt)
 
-    def _begin_application_flush(self) -> list[threading.Lock]:
-        """Flush the application's providers in threads of their own: theirs may ignore a deadline."""
-        started = []
-        for flush in self._flush_application:
-            done = threading.Lock()
-            done.acquire()
-            try:
-                threading.Thread(
-                    target=_run_and_release,
-                    args=(flush, done),
-                    name="sovdev-flush-application",
-                    daemon=True,
-                ).start()
-            except RuntimeError:
-                continue  # the interpreter is ending; the application flushes at exit itself
-            started.append(done)
-        return started
+    def _begin_application_flush(self) -> "list[_ApplicationFlush]":
+        return [one for flush in self._flush_application if (one := _ApplicationFlush.begin(flush))]
+
+
+class _ApplicationFlush:
+    """A flush of the application's provider, in a thread: it may ignore every deadline."""
+
+    def __init__(self) -> None:
+        self._started = time.monotonic()
+        self._done = threading.Lock()
+        self._done.acquire()
+
+    @classmethod
+    def begin(cls, flush: Callable[[], object]) -> "_ApplicationFlush | None":
+        made = cls()
+        thread = threading.Thread(
+            target=made._run, args=(flush,), name="sovdev-flush-application", daemon=True
+        )
+        try:
+            thread.start()
+        except RuntimeError:
+            return None  # the interpreter is ending; the application flushes at exit itself
+        return made
+
+    def wait(self, timeout_seconds: float) -> None:
+        left = self._started + timeout_seconds - time.monotonic()
+        self._done.acquire(timeout=max(0.0, left))
+
+    def _run(self, flush: Callable[[], object]) -> None:
+        try:
+            flush()
+        except Exception:  # noqa: BLE001, S110 - the application's provider says what ails it
+            pass
+        finally:
+            self._done.release()
+
+
+def _wait_for_all(flushes: list[_ApplicationFlush], timeout_seconds: float) -> None:
+    for one in flushes:
+        one.wait(timeout_seconds)
 
 
 def resource_attributes(identity: Identity, otlp: OtlpSettings) -> Mapping[str, str]:
@@ -171,12 +192,3 @@ def resource_attributes(identity: Identity, otlp: OtlpSettings) -> Mapping[str, 
 
 def _nothing() -> None:
     """Stand in for a provider that has nothing to flush."""
-
-
-def _run_and_release(action: Callable[[], object], done: threading.Lock) -> None:
-    try:
-        action()
-    except Exception:  # noqa: BLE001, S110 - the application's provider says what ails it
-        pass
-    finally:
-        done.release()
