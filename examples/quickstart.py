@@ -1,8 +1,13 @@
 """Log a few things; see them on the console and in ./logs/dev.log. Run: python quickstart.py"""
 
 from sovdev_logger import SOVDEV_LOGLEVELS as LEVEL
-from sovdev_logger import create_peer_services, sovdev_flush, sovdev_initialize, sovdev_log
-from sovdev_logger import sovdev_start_span
+from sovdev_logger import (
+    create_peer_services,
+    sovdev_flush,
+    sovdev_initialize,
+    sovdev_log,
+    sovdev_start_span,
+)
 
 PEER = create_peer_services({"PAYMENTS": "SYS2034567"})
 sovdev_initialize("quickstart", "1.0.0", PEER.mappings)

@@ -11,11 +11,11 @@ from typing import Any
 import pytest
 import urllib3  # noqa: F401 - its import adds a handler, which is nobody's leftover
 from opentelemetry import context as otel_context
-from support import schema, service
-from support.service import Started
 
 from sovdev_logger import entry, selflog
 from sovdev_logger.context import replace_request_fields
+from support import schema, service
+from support.service import Started
 
 OUR_PREFIXES = ("SOVDEV_", "LOG_", "ERROR_LOG_", "OTEL_", "SERVICE_VERSION", "RUN_ENVIRONMENT")
 
@@ -79,8 +79,7 @@ def start(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[..., Star
 
 def _loggers() -> list[tuple[str, logging.Logger]]:
     existing = logging.Logger.manager.loggerDict
-    found = [(name, one) for name, one in existing.items() if isinstance(one, logging.Logger)]
-    return found
+    return [(name, one) for name, one in existing.items() if isinstance(one, logging.Logger)]
 
 
 def _handlers(logger: logging.Logger) -> list[logging.Handler]:

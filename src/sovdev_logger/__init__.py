@@ -1,10 +1,10 @@
 """Structured logging that reaches the console, a file and OpenTelemetry with one call.
 
-    from sovdev_logger import SOVDEV_LOGLEVELS, create_peer_services, sovdev_initialize, sovdev_log
+from sovdev_logger import SOVDEV_LOGLEVELS, create_peer_services, sovdev_initialize, sovdev_log
 
-    PEER = create_peer_services({"BRREG": "SYS1234567"})
-    sovdev_initialize("company-lookup", "1.0.0", PEER.mappings)
-    sovdev_log(SOVDEV_LOGLEVELS.INFO, "main", "Service started", PEER.INTERNAL)
+PEER = create_peer_services({"BRREG": "SYS1234567"})
+sovdev_initialize("company-lookup", "1.0.0", PEER.mappings)
+sovdev_log(SOVDEV_LOGLEVELS.INFO, "main", "Service started", PEER.INTERNAL)
 """
 
 from sovdev_logger.api import (

@@ -229,12 +229,13 @@ def sovdev_end_span(span: SovdevSpan, error: BaseException | str | None = None) 
 
     Specification: API, spans.
     """
-    if isinstance(span, SovdevSpan):
-        span.end(error)
-    elif span is not None:
+    given: object = span
+    if isinstance(given, SovdevSpan):
+        given.end(error)
+    elif given is not None:
         warn_once(
-            f"end-span:{type(span).__name__}",
-            f"sovdev_end_span got a {type(span).__name__} and left it alone: give it what "
+            f"end-span:{type(given).__name__}",
+            f"sovdev_end_span got a {type(given).__name__} and left it alone: give it what "
             "sovdev_start_span returned.",
         )
 
@@ -325,9 +326,7 @@ def _checked_peers(peer_services: Mapping[str, str] | None) -> dict[str, str]:
             "peer_services must be a mapping of names to system ids, such as PEER.mappings, not "
             f"{type(peer_services).__name__}"
         )
-    peers = {
-        str(name): str(system_id).strip() for name, system_id in peer_services.items()
-    }
+    peers = {str(name): str(system_id).strip() for name, system_id in peer_services.items()}
     for name in [name for name, system_id in peers.items() if name == INTERNAL or not system_id]:
         warn_once(
             f"peers:{name}",

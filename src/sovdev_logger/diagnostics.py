@@ -33,7 +33,7 @@ VARIABLES: Final = (
 """The variables that are ours, beside the standard ones that start with ``OTEL_``."""
 
 _OUR_PREFIXES: Final = ("SOVDEV_", "LOG_", "ERROR_LOG_")
-_SECRET_VARIABLE: Final = "HEADERS"
+_HIDDEN: Final = "HEADERS"
 _REACHED: Final = frozenset({200, 202, 204})
 
 
@@ -119,11 +119,13 @@ def sovdev_test_otlp_connection(timeout: float = 5.0) -> ConnectionReport:
     Specification: API, diagnostics.
     """
     settings = read_settings(os.environ)
-    found: dict[str, SignalResult] = {}
+    found = {
+        signal: _failed(signal, target.url if target else None, "no answer within the timeout.")
+        for signal in SIGNALS
+        for target in [getattr(settings.otlp, signal)]
+    }
     threads = [
-        threading.Thread(
-            target=_test_signal, args=(signal, settings, timeout, found), daemon=True
-        )
+        threading.Thread(target=_test_signal, args=(signal, settings, timeout, found), daemon=True)
         for signal in SIGNALS
     ]
     deadline = time.monotonic() + timeout
@@ -131,14 +133,14 @@ def sovdev_test_otlp_connection(timeout: float = 5.0) -> ConnectionReport:
         thread.start()
     for thread in threads:
         thread.join(max(0.0, deadline - time.monotonic()))
-    return ConnectionReport(**{signal: found.get(signal) or _late(signal) for signal in SIGNALS})
+    return ConnectionReport(**found.copy())
 
 
 def _report(environ: Mapping[str, str]) -> ConfigReport:
     settings = read_settings(environ)
     return ConfigReport(
         settings={
-            name: "(set, not shown)" if _SECRET_VARIABLE in name else value
+            name: "(set, not shown)" if _HIDDEN in name else value
             for name, value in sorted(environ.items())
             if value and (name in VARIABLES or name.startswith("OTEL_"))
         },
@@ -155,9 +157,11 @@ def _missing(environ: Mapping[str, str], settings: Settings) -> list[str]:
     missing = []
     if not settings.otlp.enabled:
         missing.append("OTEL_EXPORTER_OTLP_ENDPOINT is not set: nothing is sent over OTLP.")
-    if settings.otlp.enabled and "deployment.environment.name" not in (
-        settings.otlp.resource_attributes
-    ) and not environ.get("RUN_ENVIRONMENT"):
+    if (
+        settings.otlp.enabled
+        and "deployment.environment.name" not in (settings.otlp.resource_attributes)
+        and not environ.get("RUN_ENVIRONMENT")
+    ):
         missing.append(
             "deployment.environment.name is not in OTEL_RESOURCE_ATTRIBUTES: "
             f"{settings.otlp.deployment_environment!r} is sent."
@@ -189,12 +193,12 @@ def _test_signal(
     if target is None:
         problems = [one.message for one in settings.problems if one.variable.startswith("OTEL_")]
         why = " ".join(problems) or "OTEL_EXPORTER_OTLP_ENDPOINT is not set."
-        found[signal] = SignalResult(signal, None, False, False, None, f"{signal} are off: {why}")
+        found[signal] = _failed(signal, None, f"{signal} are off: {why}")
         return
     try:
         found[signal] = _ask(signal, target, timeout)
     except Exception as error:  # noqa: BLE001 - whatever it is, it is the answer
-        found[signal] = SignalResult(signal, target.url, False, False, None, repr(error))
+        found[signal] = _failed(signal, target.url, repr(error))
 
 
 def _ask(signal: str, target: SignalTarget, timeout: float) -> SignalResult:
@@ -235,5 +239,7 @@ def _meaning(status: int | None, error: str | None, target: SignalTarget) -> str
     return meanings.get(status, f"answered with HTTP {status}.")
 
 
-def _late(signal: str) -> SignalResult:
-    return SignalResult(signal, None, False, False, None, "no answer within the timeout.")
+def _failed(signal: str, endpoint: str | None, message: str) -> SignalResult:
+    return SignalResult(
+        signal, endpoint, reached=False, accepted=False, status=None, message=message
+    )

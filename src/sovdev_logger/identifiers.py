@@ -89,7 +89,7 @@ class Clock:
         self._second = (-1, "")
 
     def iso(self, now_ns: int) -> str:
-        """Return ``now_ns`` (nanoseconds since the epoch) as ``2026-01-31T12:00:00.123456+00:00``."""
+        """Return nanoseconds since the epoch as ``2026-01-31T12:00:00.123456+00:00``."""
         second, nanosecond = divmod(now_ns, _NANOSECONDS)
         kept = self._second
         if kept[0] != second:

@@ -21,9 +21,7 @@ def status_call(
 ) -> JobCall:
     """Return the entry's message and input for ``sovdev_log_job_status``."""
     message = f"Job {sanitizer.text(status)}: {sanitizer.text(job_name)}"
-    return JobCall(
-        message, {"job_name": job_name, "job_status": status, **_as_mapping(input_json)}
-    )
+    return JobCall(message, {"job_name": job_name, "job_status": status, **_as_mapping(input_json)})
 
 
 def progress_call(
@@ -45,7 +43,7 @@ def progress_call(
 
 
 def percentage(current: object, total: object) -> int:
-    """Return ``current`` of ``total`` in whole percent, rounded half up; 0 where it has no value."""
+    """Return ``current`` of ``total`` in whole percent, rounded half up; 0 where it has none."""
     try:
         share = float(current) * 100 / float(total)  # type: ignore[arg-type]
         return math.floor(share + 0.5)

@@ -1,11 +1,11 @@
 """The levels of an entry, and what each is called by stdlib logging and by OpenTelemetry."""
 
 import logging
-from enum import Enum
+from enum import StrEnum
 from typing import Final, NamedTuple
 
 
-class SOVDEV_LOGLEVELS(str, Enum):  # noqa: N801 - the name is part of the cross-language contract
+class SOVDEV_LOGLEVELS(StrEnum):  # noqa: N801 - the name is part of the cross-language contract
     """The six levels of an entry; each member is its lower-case name (specification: levels)."""
 
     TRACE = "trace"
@@ -14,8 +14,6 @@ class SOVDEV_LOGLEVELS(str, Enum):  # noqa: N801 - the name is part of the cross
     WARN = "warn"
     ERROR = "error"
     FATAL = "fatal"
-
-    __str__ = str.__str__
 
 
 class Level(NamedTuple):

@@ -120,7 +120,7 @@ class Service:
             _say_result(name, result)
 
     def shutdown(self, timeout_seconds: float = FLUSH_TIMEOUT_SECONDS) -> None:
-        """Flush and end telemetry for good; the console and the files go on. Only the first counts."""
+        """Flush and end telemetry for good, once; the console and the files go on."""
         if self._is_shut_down:
             return
         self._is_shut_down = True

@@ -10,8 +10,8 @@ from sovdev_logger.context import request_fields
 from sovdev_logger.entry import EXCEPTION_TYPE, TRANSACTION, Entry, Fields, Identity
 from sovdev_logger.identifiers import Clock, new_trace_id, new_uuid, trace_id_digits
 from sovdev_logger.levels import BY_EXACT_NAME, INFO, LEVELS, Level, find_level, level_of_number
-from sovdev_logger.peers import PeerResolver
 from sovdev_logger.outputs.base import OutputHandler
+from sovdev_logger.peers import PeerResolver
 from sovdev_logger.records import ENTRY_ATTRIBUTE, extra_of, make_record
 from sovdev_logger.safety.sanitizer import Sanitizer
 from sovdev_logger.selflog import warn_once
@@ -68,7 +68,7 @@ class SovdevLogger:
         self.outputs: list[OutputHandler] = []
         self._functions: dict[object, str] = {}
 
-    def log(  # noqa: PLR0917
+    def log(  # noqa: C901, PLR0917 - written out: a call costs what a field does
         self,
         level: object,
         function_name: object,
@@ -276,7 +276,9 @@ class SovdevLogger:
         text = self.sanitizer.text(message) if message is not None else ""
         if text.strip():
             return text
-        warn_once("message:empty", f"an empty message was logged as {NO_MESSAGE!r}: say what was done.")
+        warn_once(
+            "message:empty", f"an empty message was logged as {NO_MESSAGE!r}: say what was done."
+        )
         return NO_MESSAGE
 
     def _new_function(self, function_name: object) -> str:

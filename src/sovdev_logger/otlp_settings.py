@@ -106,7 +106,9 @@ def _endpoint(env: EnvironmentReader, signal: str) -> str | None:
     if text is None:
         return None
     if not _is_http_url(text):
-        env.report(name, _without_userinfo(text), "an http:// or https:// URL", f"{signal} stay off")
+        env.report(
+            name, _without_userinfo(text), "an http:// or https:// URL", f"{signal} stay off"
+        )
         return None
     # Only the general endpoint is a base: a signal's own endpoint is used as it is.
     return text if name != f"{_PREFIX}ENDPOINT" else f"{text.rstrip('/')}/v1/{signal}"
@@ -151,7 +153,7 @@ def _pairs(env: EnvironmentReader, name: str, text: str | None) -> dict[str, str
 
 
 def _is_one_line(text: str) -> bool:
-    return text.isprintable() or "\t" in text and text.replace("\t", "").isprintable()
+    return text.isprintable() or ("\t" in text and text.replace("\t", "").isprintable())
 
 
 def _safe_headers(env: EnvironmentReader, url: str, headers: dict[str, str]) -> dict[str, str]:

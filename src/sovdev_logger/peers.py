@@ -34,9 +34,7 @@ class PeerServices:
     def __getattr__(self, name: str) -> str:
         if name in self._mappings:
             return name
-        raise AttributeError(
-            f"there is no peer service {name!r}; defined are: {', '.join(self)}"
-        )
+        raise AttributeError(f"there is no peer service {name!r}; defined are: {', '.join(self)}")
 
     def __setattr__(self, name: str, value: object) -> None:
         raise AttributeError(
@@ -122,14 +120,9 @@ class PeerResolver:
 
     def __init__(self, service_name: str, peer_services: Mapping[str, str]) -> None:
         self.service_name = service_name
-        self.known: dict[object, str] = {
-            **{system_id: system_id for system_id in peer_services.values()},
-            **peer_services,
-            service_name: service_name,
-            INTERNAL: service_name,
-            None: service_name,
-            "": service_name,
-        }
+        self.known: dict[object, str] = {one: one for one in peer_services.values()}
+        self.known.update(peer_services)
+        self.known.update(dict.fromkeys((service_name, INTERNAL, None, ""), service_name))
 
     def names(self) -> list[str]:
         """Return the peers that a call may name, for a warning."""

@@ -2,6 +2,7 @@
 
 import os
 import sys
+from contextlib import suppress
 from itertools import count
 
 _MAX_KEYS = 1000
@@ -47,10 +48,8 @@ def warn(message: str) -> None:
 
 
 def _write_past_the_stream(line: str) -> None:
-    try:
+    with suppress(OSError):
         os.write(_STDERR_FD, line.encode("utf-8", "backslashreplace"))
-    except OSError:
-        pass
 
 
 def warning_counts() -> dict[str, int]:

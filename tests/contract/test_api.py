@@ -14,8 +14,6 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from support import service
-from support.service import Started
 
 import sovdev_logger
 from sovdev_logger import (
@@ -31,6 +29,8 @@ from sovdev_logger import (
     sovdev_shutdown,
     sovdev_start_span,
 )
+from support import service
+from support.service import Started
 
 Start = Callable[..., Started]
 
@@ -100,7 +100,7 @@ def test_a_blank_service_name_is_refused(name: str) -> None:
 def test_wrong_types_at_initialisation_are_refused() -> None:
     with pytest.raises(TypeError, match="service_name must be a str"):
         sovdev_initialize(17)  # type: ignore[arg-type]
-    with pytest.raises(TypeError, match="PEER.mappings"):
+    with pytest.raises(TypeError, match=r"PEER\.mappings"):
         sovdev_initialize("orders", peer_services=["BRREG"])  # type: ignore[arg-type]
 
 
@@ -429,7 +429,7 @@ def test_plain_logging_of_an_exception_and_of_child_loggers(start: Start) -> Non
 
 def test_plain_logging_with_arguments_that_do_not_fit_keeps_the_entry(start: Start) -> None:
     started = start(name="orders")
-    logging.getLogger("orders").info("no place for it", 17)
+    logging.getLogger("orders").info("no place for it", 17)  # noqa: PLE1205
     assert started.last["message"] == "no place for it (17,)"
 
 

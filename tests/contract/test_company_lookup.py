@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+
 from support import schema
 from support.otlp_receiver import OtlpReceiver, attributes
 from support.service import Entry, environment, read_lines

@@ -11,8 +11,6 @@ from typing import Any
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-from support import schema
-from support.service import Started
 
 from sovdev_logger import (
     sovdev_end_span,
@@ -23,6 +21,8 @@ from sovdev_logger import (
     sovdev_start_span,
 )
 from sovdev_logger.testing import capture
+from support import schema
+from support.service import Started
 
 EXAMPLES = 2000
 """Calls per property; five properties and one run of all make 10,000 hostile inputs."""
@@ -48,7 +48,7 @@ class Lies:
     """Answers with the wrong types."""
 
     def __str__(self) -> Any:
-        return 17
+        return 17  # noqa: PLE0307
 
     __repr__ = __str__
 

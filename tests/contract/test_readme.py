@@ -7,6 +7,7 @@ import sys
 from pathlib import Path
 
 import pytest
+
 from support.service import environment, read_lines
 
 ROOT = Path(__file__).parents[2]

@@ -7,6 +7,7 @@ import textwrap
 from pathlib import Path
 
 import pytest
+
 from support.otlp_receiver import OtlpReceiver, attributes
 from support.service import environment, read_lines
 

@@ -12,13 +12,13 @@ from typing import TextIO
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from support.entries import make_entry
-from support.service import Started
 
 from sovdev_logger import sovdev_log
 from sovdev_logger.entry import Entry
 from sovdev_logger.outputs.console import ConsoleHandler, one_line, place, wants_colour
 from sovdev_logger.outputs.console import render as render_at
+from support.entries import make_entry
+from support.service import Started
 
 
 class Terminal(io.StringIO):
@@ -209,7 +209,9 @@ def test_an_entry_from_a_signal_inside_the_write_comes_after_it() -> None:
 
 
 def test_the_default_stream_is_the_stderr_of_the_moment(
-    start: Callable[..., Started], capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+    start: Callable[..., Started],
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     start(LOG_TO_CONSOLE="true")
     sovdev_log("info", "main", "to stderr", None)

@@ -9,14 +9,14 @@ from pathlib import Path
 
 import pytest
 from pythonjsonlogger.core import BaseJsonFormatter
-from support.entries import make_entry
-from support.service import read_lines
 
 from sovdev_logger.entry import Entry
 from sovdev_logger.outputs import rotation
 from sovdev_logger.outputs.json_file import EntryFormatter, JsonFileHandler
 from sovdev_logger.records import make_record
 from sovdev_logger.settings import FileSettings
+from support.entries import make_entry
+from support.service import read_lines
 
 MILLISECOND_NS = 1_000_000
 
@@ -24,7 +24,9 @@ MILLISECOND_NS = 1_000_000
 class Log:
     """A handler on a file, with entries that are a millisecond apart unless said otherwise."""
 
-    def __init__(self, path: Path, max_bytes: int = 10**9, backups: int = 5, **options: object) -> None:
+    def __init__(
+        self, path: Path, max_bytes: int = 10**9, backups: int = 5, **options: object
+    ) -> None:
         self.path = path
         settings = FileSettings(path, max_bytes, backups)
         self.handler = JsonFileHandler(settings, lambda _: None, **options)  # type: ignore[arg-type]
@@ -112,7 +114,9 @@ def test_what_exceeds_the_number_of_backups_goes(small: Log) -> None:
 
 
 @pytest.mark.parametrize(("limit", "backups"), [(0, 5), (100, 0)])
-def test_a_limit_or_count_of_0_switches_rotation_off(tmp_path: Path, limit: int, backups: int) -> None:
+def test_a_limit_or_count_of_0_switches_rotation_off(
+    tmp_path: Path, limit: int, backups: int
+) -> None:
     log = Log(tmp_path / "app.log", limit, backups)
     for number in range(5):
         log.write(f"number {number}")
@@ -314,7 +318,7 @@ def test_threads_and_rotation_lose_and_tear_nothing(tmp_path: Path) -> None:
     for thread in threads:
         thread.join(60)
     log.handler.close()
-    files = [path for path in tmp_path.glob("app.log*")]
+    files = list(tmp_path.glob("app.log*"))
     written = [message for path in files for message in log.messages(path)]
     assert len(files) > 10
     assert sorted(written) == sorted(f"{n}/{i}" for n in range(8) for i in range(200))
@@ -323,7 +327,7 @@ def test_threads_and_rotation_lose_and_tear_nothing(tmp_path: Path) -> None:
 def test_without_file_locks_rotation_still_works(
     small: Log, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(rotation, "fcntl", None)
+    monkeypatch.setattr(rotation, "_HAS_LOCKS", False)
     for number in range(4):
         small.write(f"number {number}")
     assert small.messages() == ["number 3"]

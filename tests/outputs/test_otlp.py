@@ -10,10 +10,6 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from opentelemetry.proto.logs.v1.logs_pb2 import LogRecord
-from support.entries import NOW_NS, TRACE_ID, make_entry
-from support import service
-from support.otlp_receiver import OVERFLOW, OtlpReceiver, attributes
-from support.service import Started
 
 from sovdev_logger import (
     SOVDEV_LOGLEVELS,
@@ -28,6 +24,10 @@ from sovdev_logger import (
 from sovdev_logger.otlp_wire import varint
 from sovdev_logger.outputs.otlp import LogRecordEncoder
 from sovdev_logger.telemetry import counters
+from support import service
+from support.entries import NOW_NS, TRACE_ID, make_entry
+from support.otlp_receiver import OVERFLOW, OtlpReceiver, attributes
+from support.service import Started
 
 Start = Callable[..., Started]
 

@@ -12,13 +12,13 @@ from email.utils import format_datetime
 from http.server import BaseHTTPRequestHandler
 
 import pytest
-from support.otlp_receiver import OtlpReceiver
 
 from sovdev_logger.delivery.otlp_http import OtlpExport
 from sovdev_logger.delivery.own_traffic import is_own_traffic, own_traffic
 from sovdev_logger.delivery.transport import HttpResult, HttpTransport
 from sovdev_logger.otlp_settings import SignalTarget
 from sovdev_logger.otlp_wire import Envelope, length_delimited, varint
+from support.otlp_receiver import OtlpReceiver
 
 
 @pytest.fixture

@@ -86,7 +86,10 @@ class OtlpReceiver:
         return self
 
     def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, tb: TracebackType | None
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        tb: TracebackType | None,
     ) -> None:
         self._leaving.set()
         self._server.shutdown()
@@ -147,7 +150,9 @@ class OtlpReceiver:
         with self._changed:
             while not predicate(self):
                 left = deadline - time.monotonic()
-                assert left > 0, f"not within {timeout_seconds} s; got {len(self.requests)} requests"
+                assert left > 0, (
+                    f"not within {timeout_seconds} s; got {len(self.requests)} requests"
+                )
                 self._changed.wait(left)
 
     def log_records(self) -> list[tuple[dict[str, Any], str, str, Any]]:
@@ -222,9 +227,7 @@ class OtlpReceiver:
                 message = decoder()
                 message.ParseFromString(gzip.decompress(raw) if is_gzipped else raw)
                 headers = dict(handler.headers.items())
-                self.requests.append(
-                    Request(handler.path, headers, len(raw), is_gzipped, message)
-                )
+                self.requests.append(Request(handler.path, headers, len(raw), is_gzipped, message))
             except Exception as error:
                 self.faults.append(repr(error))
             self._changed.notify_all()

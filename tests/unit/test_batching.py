@@ -78,7 +78,9 @@ def wait_for(condition: Callable[[], bool]) -> None:
         threading.Event().wait(0.002)
 
 
-def test_a_flush_delivers_everything_in_order(make: Callable[..., BatchSender], server: Server) -> None:
+def test_a_flush_delivers_everything_in_order(
+    make: Callable[..., BatchSender], server: Server
+) -> None:
     sender = make()
     items = [b"%d" % number for number in range(1300)]
     for item in items:
@@ -130,7 +132,9 @@ def test_a_flush_of_nothing_returns_at_once_without_a_thread(
     assert threading.active_count() == before
 
 
-def test_what_fails_is_sent_again_in_order(make: Callable[..., BatchSender], server: Server) -> None:
+def test_what_fails_is_sent_again_in_order(
+    make: Callable[..., BatchSender], server: Server
+) -> None:
     sender = make(batch_max_records=2)
     server.answers = [DOWN, DOWN]
     for number in range(4):
@@ -375,7 +379,9 @@ def test_without_threads_everything_stays_queued(
     assert server.taken == [b"x"]
 
 
-def test_the_counts_add_up_at_every_moment(make: Callable[..., BatchSender], server: Server) -> None:
+def test_the_counts_add_up_at_every_moment(
+    make: Callable[..., BatchSender], server: Server
+) -> None:
     sender = make(max_records=200, batch_max_records=16, schedule_delay_seconds=0.001)
     stop = threading.Event()
     wrong: list[SenderCounts] = []

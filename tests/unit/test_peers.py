@@ -78,4 +78,10 @@ def test_resolution_knows_names_ids_and_the_service_itself() -> None:
 
 
 def test_the_names_for_a_warning_are_sorted() -> None:
-    assert PeerResolver("orders", {"B": "S1", "A": "S2"}).names() == ["A", "B", "INTERNAL", "S1", "S2"]
+    assert PeerResolver("orders", {"B": "S1", "A": "S2"}).names() == [
+        "A",
+        "B",
+        "INTERNAL",
+        "S1",
+        "S2",
+    ]

@@ -63,7 +63,9 @@ def make(server: Server) -> Iterator[Callable[..., PeriodicSender]]:
         sender.close(5)
 
 
-def test_a_snapshot_goes_every_interval(make: Callable[..., PeriodicSender], server: Server) -> None:
+def test_a_snapshot_goes_every_interval(
+    make: Callable[..., PeriodicSender], server: Server
+) -> None:
     make(0.01)
     for _ in range(3):
         assert server.arrived.acquire(timeout=10)

@@ -24,7 +24,8 @@ def test_the_longest_pause_doubles_up_to_the_cap() -> None:
 def test_the_jitter_is_full() -> None:
     backoff = Backoff(0.5, 30)
     pauses = [backoff.delay(4) for _ in range(500)]
-    assert min(pauses) < 1 < 3 < max(pauses) <= 4
+    assert min(pauses) < 1
+    assert 3 < max(pauses) <= 4
 
 
 @pytest.mark.parametrize(("asked", "pause"), [(None, 0.5), (0.1, 0.5), (7, 7), (120, 120)])

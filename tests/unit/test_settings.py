@@ -38,7 +38,9 @@ def test_the_console_is_off_by_default_once_there_is_an_endpoint() -> None:
     assert read_settings({**ENDPOINT, "OTEL_SDK_DISABLED": "true"}).console
 
 
-@pytest.mark.parametrize(("text", "value"), [("1", True), ("YES", True), ("off", False), ("0", False)])
+@pytest.mark.parametrize(
+    ("text", "value"), [("1", True), ("YES", True), ("off", False), ("0", False)]
+)
 def test_flags_have_the_usual_spellings(text: str, value: bool) -> None:
     assert read_settings({"LOG_TO_CONSOLE": text}).console is value
 
@@ -126,7 +128,9 @@ def test_a_signal_can_be_switched_off() -> None:
     assert otlp.logs is not None
 
 
-@pytest.mark.parametrize("endpoint", ["localhost:4318", "ftp://x", "http://", "http://x:99999", "//x"])
+@pytest.mark.parametrize(
+    "endpoint", ["localhost:4318", "ftp://x", "http://", "http://x:99999", "//x"]
+)
 def test_an_endpoint_that_is_no_url_leaves_otlp_off(endpoint: str) -> None:
     settings = read_settings({"OTEL_EXPORTER_OTLP_LOGS_ENDPOINT": endpoint})
     assert not settings.otlp.enabled
@@ -190,8 +194,12 @@ def test_loopback_is_this_machine(host: str, is_local: bool) -> None:
     assert is_loopback(host) is is_local
 
 
-@pytest.mark.parametrize(("text", "seconds"), [("10000", 10.0), ("250", 0.25), ("10", 10.0), ("99", 99.0)])
-def test_a_timeout_is_milliseconds_unless_it_can_only_mean_seconds(text: str, seconds: float) -> None:
+@pytest.mark.parametrize(
+    ("text", "seconds"), [("10000", 10.0), ("250", 0.25), ("10", 10.0), ("99", 99.0)]
+)
+def test_a_timeout_is_milliseconds_unless_it_can_only_mean_seconds(
+    text: str, seconds: float
+) -> None:
     otlp = read_settings({**ENDPOINT, "OTEL_EXPORTER_OTLP_TIMEOUT": text}).otlp
     assert otlp.logs is not None
     assert otlp.logs.timeout_seconds == seconds

@@ -8,9 +8,9 @@ from collections.abc import Callable
 import pytest
 from opentelemetry import context as otel_context
 from opentelemetry import trace
-from support.service import Started
 
 from sovdev_logger import SovdevSpan, sovdev_end_span, sovdev_log, sovdev_start_span
+from support.service import Started
 
 Start = Callable[..., Started]
 
@@ -208,7 +208,9 @@ def test_a_task_that_outlives_its_parent_span_keeps_the_trace(running: Started) 
     assert place_of(running.last) == ids(parent)
 
 
-def test_a_given_trace_id_wins_and_keeps_the_span_only_when_it_is_the_spans(running: Started) -> None:
+def test_a_given_trace_id_wins_and_keeps_the_span_only_when_it_is_the_spans(
+    running: Started,
+) -> None:
     with sovdev_start_span("work") as span:
         log(trace_id="order-17")
         assert place_of(running.last) == ("order-17", None)

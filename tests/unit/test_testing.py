@@ -5,7 +5,6 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from support.service import Started
 
 from sovdev_logger import (
     sovdev_flush,
@@ -16,6 +15,7 @@ from sovdev_logger import (
     sovdev_start_span,
 )
 from sovdev_logger.testing import Captured, capture
+from support.service import Started
 
 pytest_plugins = ["pytester"]
 

@@ -190,8 +190,8 @@ class BatchSender:
             self._overflow_bytes += len(item)
         warn_once(
             f"overflow:{self.name}",
-            f"the queue of {self.name} is full and the oldest are dropped; the collector is slow or "
-            "down, check OTEL_EXPORTER_OTLP_ENDPOINT.",
+            f"the queue of {self.name} is full and the oldest are dropped; the collector is slow "
+            "or down, check OTEL_EXPORTER_OTLP_ENDPOINT.",
         )
 
     def _queued_bytes(self) -> int:

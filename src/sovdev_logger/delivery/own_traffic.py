@@ -1,4 +1,4 @@
-"""Marks the threads that send, so that what their HTTP library logs does not come back to be sent."""
+"""Marks the threads that send, so that what their HTTP library logs is not sent in turn."""
 
 import threading
 from collections.abc import Iterator

@@ -65,9 +65,7 @@ class PeriodicSender:
 
     def end_flush(self, request: FlushRequest) -> FlushResult:
         """Wait for a flush until its deadline and return what it achieved."""
-        return request.wait() or FlushResult(
-            pending=1, reason="no answer in time", timed_out=True
-        )
+        return request.wait() or FlushResult(pending=1, reason="no answer in time", timed_out=True)
 
     def flush(self, timeout_seconds: float) -> FlushResult:
         """Send a snapshot now and wait for it; returns early when three attempts failed."""

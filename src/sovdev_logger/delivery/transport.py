@@ -2,6 +2,7 @@
 
 import contextlib
 import gzip
+import math
 import socket
 import threading
 import time
@@ -59,9 +60,7 @@ class HttpTransport:
     was told to, or nowhere.
     """
 
-    def __init__(
-        self, target: SignalTarget, content_type: str = "application/x-protobuf"
-    ) -> None:
+    def __init__(self, target: SignalTarget, content_type: str = "application/x-protobuf") -> None:
         self._target = target
         self._headers: Mapping[str, str] = {
             "User-Agent": "sovdev-logger-python",
@@ -185,7 +184,7 @@ def _retry_after_seconds(header: str | None) -> float | None:
         except ValueError:
             return None
         seconds = (moment.astimezone(UTC) - datetime.now(UTC)).total_seconds()
-    return min(max(0.0, seconds), _MAX_RETRY_AFTER_SECONDS) if seconds == seconds else None
+    return None if math.isnan(seconds) else min(max(0.0, seconds), _MAX_RETRY_AFTER_SECONDS)
 
 
 def _describe(error: Exception) -> str:

@@ -79,7 +79,7 @@ class WorkerThread:
         return True
 
     def stop(self, deadline: float) -> None:
-        """Ask the thread to end and wait until the deadline; a call that hangs is left to itself."""
+        """Ask the thread to end and wait until the deadline; a call that hangs is left alone."""
         thread = self._thread
         if thread is not None and thread is not threading.current_thread():
             self.channel.put(Stop())

@@ -40,8 +40,7 @@ class OutputHandler(logging.Handler):
             passed = self.filter(record)
             if not passed:
                 return False
-            if isinstance(passed, logging.LogRecord):
-                record = passed
+            record = passed if isinstance(passed, logging.LogRecord) else record
         self.emit(record)
         return True
 

@@ -45,7 +45,7 @@ _ESCAPES: Final = _escapes()
 
 
 def one_line(text: str) -> str:
-    """Return ``text`` so that it cannot end the line, colour the terminal or reorder what it shows."""
+    """Return ``text`` so that it cannot end the line, or colour or reorder what is shown."""
     return text if text.isascii() and text.isprintable() else text.translate(_ESCAPES)
 
 
@@ -92,10 +92,7 @@ class ConsoleHandler(OutputHandler):
         stream = self._stream()
         if stream is None:
             return
-        if self._as_json:
-            text = entry.line().decode()
-        else:
-            text = self._for_people(entry, stream)
+        text = entry.line().decode() if self._as_json else self._for_people(entry, stream)
         try:
             stream.write(text)
             stream.flush()

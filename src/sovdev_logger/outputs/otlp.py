@@ -178,5 +178,6 @@ def _add_optional(parts: list[bytes], fields: Fields) -> None:
     if span_id is not None:
         parts += (_SPAN_ID, bytes.fromhex(span_id), _attribute("span_id", span_id))
     if len(fields) > _ALWAYS_PRESENT:
-        parts += (_attribute(name, fields[name] or "") for name in _OPTIONAL_FIELDS if name in fields)
-
+        parts += (
+            _attribute(name, fields[name] or "") for name in _OPTIONAL_FIELDS if name in fields
+        )

@@ -8,7 +8,9 @@ from pathlib import Path
 try:
     import fcntl
 except ImportError:  # Windows: one process per file is what is promised there
-    fcntl = None  # type: ignore[assignment]
+    fcntl = None  # type: ignore[assignment,unused-ignore]
+
+_HAS_LOCKS = fcntl is not None
 
 
 @contextmanager
@@ -18,7 +20,7 @@ def rotation_lock(path: Path) -> Iterator[None]:
     The lock is on a hidden file beside it, because the log file itself changes its name. Raises
     OSError when the folder is gone or not writable.
     """
-    if fcntl is None:
+    if not _HAS_LOCKS:
         yield
         return
     flags = os.O_RDWR | os.O_CREAT | os.O_CLOEXEC

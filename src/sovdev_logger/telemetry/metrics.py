@@ -6,7 +6,13 @@ from typing import Final
 from opentelemetry.metrics import CallbackOptions, Meter, Observation
 
 from sovdev_logger.entry import EXCEPTION_TYPE, Identity
-from sovdev_logger.telemetry.counters import OVERFLOW, EntryCounts, EntryLabels, SpanCounts, SpanLabels
+from sovdev_logger.telemetry.counters import (
+    OVERFLOW,
+    EntryCounts,
+    EntryLabels,
+    SpanCounts,
+    SpanLabels,
+)
 
 NO_EXCEPTION: Final = "none"
 """``exception_type`` of an error that was logged without an exception."""

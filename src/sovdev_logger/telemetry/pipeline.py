@@ -113,7 +113,7 @@ class Pipeline:
         elif otlp.metrics is not None:
             from sovdev_logger.telemetry.providers import build_meter_provider  # noqa: PLC0415
 
-            provider, produce = build_meter_provider(self._attributes, otlp.delta_temporality)
+            provider, produce = build_meter_provider(self._attributes, delta=otlp.delta_temporality)
             self._instrument(provider.get_meter(identity.service_name, SCOPE_VERSION), identity)
             self.metrics = PeriodicSender(
                 "metrics",

@@ -70,16 +70,13 @@ def build_tracer_provider(attributes: Mapping[str, str], sender: Sender) -> Trac
 
 
 def build_meter_provider(
-    attributes: Mapping[str, str], delta: bool
+    attributes: Mapping[str, str], *, delta: bool
 ) -> tuple[MeterProvider, Callable[[], bytes | None]]:
     """Return a provider, not made global, and what produces an export request of its metrics."""
-    preferred = {
-        kind: AggregationTemporality.DELTA for kind in (Counter, Histogram, ObservableCounter)
-    }
+    kinds: tuple[type, ...] = (Counter, Histogram, ObservableCounter)
+    preferred = dict.fromkeys(kinds, AggregationTemporality.DELTA)
     reader = InMemoryMetricReader(preferred_temporality=preferred if delta else None)
-    provider = MeterProvider(
-        [reader], resource=Resource(dict(attributes)), shutdown_on_exit=False
-    )
+    provider = MeterProvider([reader], resource=Resource(dict(attributes)), shutdown_on_exit=False)
 
     def produce() -> bytes | None:
         data = reader.get_metrics_data()

@@ -28,7 +28,7 @@ from sovdev_logger.otlp_wire import SCOPE_VERSION
 from sovdev_logger.safety.sanitizer import Sanitizer
 from sovdev_logger.selflog import warn_once
 from sovdev_logger.telemetry.attributes import span_attributes
-from sovdev_logger.telemetry.counters import SpanCounts
+from sovdev_logger.telemetry.counters import SpanCounts, SpanLabels
 
 PEER_ATTRIBUTES: Final = ("peer.service", "service.peer.name")
 """The attribute that draws service maps, and its successor in the semantic conventions."""
@@ -44,6 +44,9 @@ class SovdevSpan:
         trace_id: 32 hex digits, the same that entries logged inside the span carry.
         span_id: 16 hex digits.
     """
+
+    labels: SpanLabels
+    """What metrics count the span by; set when there are metrics."""
 
     __slots__ = (
         "_before",
