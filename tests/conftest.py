@@ -59,6 +59,7 @@ def no_leftovers() -> Iterator[None]:
     _wait_for(lambda: set(threading.enumerate()) <= threads)
     assert {t.name for t in set(threading.enumerate()) - threads} == set(), "threads left behind"
     for name, logger in _loggers():
+        logger.disabled = False
         assert _handlers(logger) == handlers.get(name, []), f"handlers left on {name}"
     _wait_for(lambda: _open_files() <= files)
     assert _open_files() <= files, "files left open"

@@ -84,11 +84,11 @@ class SovdevLogger:
         try:
             try:
                 found = BY_EXACT_NAME[level]
-            except (KeyError, TypeError):
+            except Exception:  # noqa: BLE001 - unknown, unhashable, or a hash that fails
                 found = self._odd_level(level)
             try:
                 peer = self.peers.known[peer_service]
-            except (KeyError, TypeError):
+            except Exception:  # noqa: BLE001
                 peer = self._odd_peer(peer_service)
             if self._counter is not None:
                 failed = exception is not None
@@ -100,7 +100,7 @@ class SovdevLogger:
                 return
             try:
                 function = self._functions[function_name]
-            except (KeyError, TypeError):
+            except Exception:  # noqa: BLE001
                 function = self._new_function(function_name)
             entry = self._entry(
                 found,
@@ -132,7 +132,7 @@ class SovdevLogger:
         """Return the system id of a peer; one that is not defined is warned about and kept."""
         try:
             return self.peers.known[peer_service]
-        except (KeyError, TypeError):
+        except Exception:  # noqa: BLE001 - unknown, unhashable, or a hash that fails
             return self._odd_peer(peer_service)
 
     def adopt(self, record: logging.LogRecord) -> Entry:
@@ -214,18 +214,19 @@ class SovdevLogger:
     def _place_in_trace(self, fields: Fields, trace_id: object) -> str | None:
         """Set the entry's trace and span; return the trace id's digits where it is valid."""
         active = self._active_span()
-        if trace_id is None or trace_id == "":
-            if active is None:
-                digits = fields["trace_id"] = new_trace_id()
-                return digits
-            fields["trace_id"] = active.trace_id
-            fields["span_id"] = active.span_id
-            return active.trace_id
-        given = fields["trace_id"] = self._given_trace_id(trace_id)
-        digits_or_none = trace_id_digits(given)
-        if active is not None and digits_or_none == active.trace_id:
-            fields["span_id"] = active.span_id
-        return digits_or_none
+        given = None if trace_id is None else self._given_trace_id(trace_id)
+        if given:
+            fields["trace_id"] = given
+            digits = trace_id_digits(given)
+            if active is not None and digits == active.trace_id:
+                fields["span_id"] = active.span_id
+            return digits
+        if active is None:
+            fresh = fields["trace_id"] = new_trace_id()
+            return fresh
+        fields["trace_id"] = active.trace_id
+        fields["span_id"] = active.span_id
+        return active.trace_id
 
     def _given_trace_id(self, trace_id: object) -> str:
         if type(trace_id) is str and len(trace_id) <= _MAX_TRACE_ID_CHARACTERS:
@@ -270,7 +271,7 @@ class SovdevLogger:
             f"unknown peer service {shown!r}: logged as given; define it in "
             f"sovdev_initialize(peer_services=...), known are {', '.join(self.peers.names())}.",
         )
-        return self.sanitizer.text(peer_service)
+        return self.sanitizer.text(peer_service) or self.identity.service_name
 
     def _odd_message(self, message: object) -> str:
         text = self.sanitizer.text(message) if message is not None else ""

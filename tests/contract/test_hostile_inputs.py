@@ -79,13 +79,26 @@ def deep() -> list[Any]:
     return made
 
 
+# By name, because hypothesis shows what it samples from.
+MAKERS: dict[str, Callable[[], Any]] = {
+    "raises": Raises,
+    "lies": Lies,
+    "logs": Logs,
+    "object": object,
+    "raising error": RaisingError,
+    "class": lambda: Colour,
+    "ellipsis": lambda: ...,
+    "too many digits": lambda: 10**5000,
+}
+
 odd = st.one_of(
-    st.sampled_from([Raises(), Lies(), Logs(), object(), Colour.RED, Colour, float("nan"), ...]),
+    st.sampled_from(sorted(MAKERS)).map(lambda name: MAKERS[name]()),
+    st.sampled_from([Colour.RED, float("nan")]),
     st.builds(circular),
     st.builds(deep),
-    st.sampled_from([2**64, -(2**70), 10**5000, float("inf"), -0.0, 1e308, True, None]),
+    st.sampled_from([2**64, -(2**70), float("inf"), -0.0, 1e308, True, None]),
     st.sampled_from(["\ud800", "a\x00b", "\u2028", "x" * 70_000, "password=hunter2", ""]),
-    st.sampled_from([RaisingError(), ValueError("x" * 5000), KeyboardInterrupt(), SystemExit(3)]),
+    st.sampled_from([ValueError("x" * 5000), KeyboardInterrupt(), SystemExit(3)]),
     st.datetimes(timezones=st.none() | st.just(datetime.UTC)),
     st.dates(),
     st.times(),

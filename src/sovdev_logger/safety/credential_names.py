@@ -1,0 +1,30 @@
+"""The names that credentials go by, as parts of regular expressions; case is ignored."""
+
+_S = r"[_\-. ]?"
+
+CREDENTIAL_NAME = (
+    r"(?:pass(?:w(?:or)?d|phrase|code|ord)s?|pwd|secrets?|credentials?|token"
+    rf"|(?:access|refresh|auth|api|bearer|session|id){_S}tokens"
+    rf"|(?:api|private|access|signing|secret|encryption|master|shared|account|subscription|auth){_S}keys?"
+    rf"|auth(?:orization)?{_S}code"
+    rf"|sess(?:ion)?{_S}id|(?<![a-z0-9_-])sid"
+    rf"|(?:db|user|admin|root|smtp|ftp|http|proxy|redis|mysql|postgres|pg|mail|login){_S}pass)"
+)
+"""What a credential's name ends with; what comes before it (``db_``, ``X-``) does not matter."""
+
+KEY_SUFFIX = (
+    r"(?:[_\-. ]?(?:hash|value|header|confirm(?:ation)?|repeat|again|pem|base64|text|string|plain"
+    r"|\d{1,4}))?"
+)
+"""What may follow the name without making it something else, as in ``password_hash``."""
+
+PROSE = (
+    r"must|should|shall|will|would|is|isn't|was|wasn't|are|were|has|have|had|can|could|cannot|can't"
+    r"|may|might|not|no|never|does|doesn't|do|did|didn't|needs?|required|requires|missing|invalid"
+    r"|incorrect|wrong|weak|expired|expires|expected|unexpected|too|the|this|that|your|their|please"
+    r"|at|field|input|length|minimum|maximum|min|max|ok|okay|reset|changed|updated|failed|failure"
+    r"|rejected|denied|granted|accepted|mismatch|enter|only|str|string|unknown|unauthorized|revoked"
+    r"|refreshed|created|deleted|rotated|empty|blank|unset|set|got|error|by|for|from|in|of|on|to"
+    r"|with|and|or|if|when|without|a|an|valid|bucket|request(?:ed)?|there|it"
+)
+"""Words that follow ``password:`` in a sentence; a value of exactly these letters is let pass."""

@@ -1,0 +1,346 @@
+"""Any Python value → a plain structure that JSON can hold, within a budget of bytes.
+
+The walk costs what its budget allows, not what the value holds, never raises for what a value
+does, and never changes it.
+"""
+
+import base64
+import math
+from collections import deque
+from collections.abc import Callable, Iterable, Mapping, Sequence, Set
+from dataclasses import fields as dataclass_fields
+from dataclasses import is_dataclass
+from datetime import date, datetime, time, timedelta
+from decimal import Decimal
+from enum import Enum
+from itertools import islice
+from pathlib import PurePath
+from typing import Any, Final
+from uuid import UUID
+
+from sovdev_logger.safety.encoding import dumps
+from sovdev_logger.safety.redaction import REDACTED, is_sensitive_key, redact_head
+
+MAX_DEPTH: Final = 254
+"""Containers in one another; orjson, which encodes what needs no walk, draws the line there too."""
+
+CIRCULAR: Final = "[circular]"
+TOO_DEEP: Final = "[nested too deep]"
+CUT_KEY: Final = "…"
+
+_MARK_BYTES: Final = 48
+"""Kept back in every container, for the mark that says what was left out of it."""
+_MIN_STRING_BYTES: Final = 48
+_MAX_KEY_CHARACTERS: Final = 1024
+_MAX_INT64: Final = 2**63
+_MAX_UINT64: Final = 2**64
+_BATCH_ITEMS: Final = 1000
+_NUMPY_MAX_ITEMS: Final = 10_000
+_SECONDS_PER_HOUR: Final = 3600
+
+
+class _NoRoom:
+    """Stands for a value that the budget has no room for."""
+
+
+_NO_ROOM: Final = _NoRoom()
+
+
+def clean_text(text: str) -> str:
+    """Return ``text`` with each lone surrogate, which no encoding can hold, as U+FFFD."""
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        return text.encode("utf-16", "surrogatepass").decode("utf-16", "replace")
+    return text
+
+
+def describe(value: object, how: Callable[[Any], str] = repr) -> str:
+    """Return ``how(value)``, or a mark with the type's name where that fails."""
+    try:
+        text = how(value)
+        if isinstance(text, str):
+            return clean_text(str.__str__(text))
+    except Exception:  # noqa: BLE001, S110 - whatever a value does to avoid being shown
+        pass
+    return f"[unserialisable {type(value).__name__}]"
+
+
+class Walk:
+    """Makes one value plain.
+
+    Args:
+        max_bytes: What the result may take as JSON, at least 256.
+        redact: Whether credentials are replaced.
+
+    Attributes:
+        was_cut: Whether something was left out.
+    """
+
+    def __init__(self, max_bytes: int, *, redact: bool) -> None:
+        self.was_cut = False
+        self._left = max_bytes
+        self._redact = redact
+        self._inside: set[int] = set()
+
+    def plain(self, value: object) -> Any:
+        """Return the plain form of ``value``; call it once."""
+        found = self._value(value)
+        return TOO_DEEP if found is _NO_ROOM else found
+
+    def _value(self, value: Any) -> Any:
+        try:
+            return self._of_any(value)
+        except RecursionError:
+            return self._text(TOO_DEEP)
+        except Exception:  # noqa: BLE001 - a value may fail in any way while it is read
+            return self._text(f"[unserialisable {type(value).__name__}]")
+
+    def _of_any(self, value: Any) -> Any:
+        if isinstance(value, Enum):
+            return self._value(value.value)
+        if isinstance(value, str):
+            return self._text(str.__str__(value))
+        if value is None or value is True or value is False:
+            return self._scalar(value)
+        if isinstance(value, int):
+            return self._integer(int.__int__(value))
+        if isinstance(value, float):
+            return self._float(float.__float__(value))
+        if isinstance(value, (dict, Mapping)):
+            return self._container(value, self._mapping)
+        if isinstance(value, (list, tuple)) and not hasattr(value, "_fields"):
+            return self._container(value, self._sequence)
+        return self._of_odd(value)
+
+    def _of_odd(self, value: Any) -> Any:
+        text = _known_text(value)
+        if text is not None:
+            return self._text(text)
+        fields = _field_names(value)
+        if fields is not None:
+            return self._container(value, lambda it: self._fields(it, fields))
+        if isinstance(value, Set):
+            return self._container(value, lambda it: self._sequence(_sorted(it)))
+        if isinstance(value, (Sequence, deque)):
+            return self._container(value, self._sequence)
+        if type(value).__module__ == "numpy" and getattr(value, "size", 0) <= _NUMPY_MAX_ITEMS:
+            return self._value(value.tolist())
+        return self._text(describe(value))
+
+    def _scalar(self, value: Any) -> Any:
+        return value if self._take(len("false")) else _NO_ROOM
+
+    def _integer(self, number: int) -> Any:
+        if -_MAX_INT64 <= number < _MAX_UINT64:
+            return number if self._take(len(str(number))) else _NO_ROOM
+        try:
+            return self._text(str(number))
+        except ValueError:  # Python refuses to write out thousands of digits
+            return self._text(f"[integer of {number.bit_length()} bits]")
+
+    def _float(self, number: float) -> Any:
+        if math.isfinite(number):
+            return number if self._take(len(repr(number)) + 1) else _NO_ROOM
+        return self._text(
+            "NaN" if math.isnan(number) else "Infinity" if number > 0 else "-Infinity"
+        )
+
+    def _text(self, text: str) -> Any:
+        """Return a string, redacted first and then cut to what is left of the budget."""
+        longest = self._left
+        if self._redact:
+            safe = redact_head(clean_text(text[: longest + 8192]), longest)
+        else:
+            safe = clean_text(text[: longest + 1])
+        is_whole = len(text) <= longest
+        size = len(dumps(safe))
+        if is_whole and self._take(size):
+            return safe
+        if self._left < _MIN_STRING_BYTES:
+            return _NO_ROOM
+        self.was_cut = True
+        cut = cut_text(safe, self._left, len(text))
+        self._take(len(dumps(cut)))
+        return cut
+
+    def _container(self, value: Any, walk: Callable[[Any], Any]) -> Any:
+        if id(value) in self._inside:
+            return self._text(CIRCULAR)
+        if len(self._inside) >= MAX_DEPTH:
+            return self._text(TOO_DEEP)
+        if not self._take(2 + _MARK_BYTES):
+            return _NO_ROOM
+        self._inside.add(id(value))
+        try:
+            return walk(value)
+        finally:
+            self._inside.discard(id(value))
+
+    def _sequence(self, items: Any) -> list[Any]:
+        plain: list[Any] = []
+        for item in items:
+            found = self._value(item) if self._take(1) else _NO_ROOM
+            if found is _NO_ROOM:
+                self.was_cut = True
+                plain.append(_left_out(_count(items) - len(plain)))
+                return plain
+            plain.append(found)
+        self._left += _MARK_BYTES
+        return plain
+
+    def _mapping(self, mapping: Any) -> dict[str, Any]:
+        items = _snapshot(mapping)
+        return self._pairs(items, len(items))
+
+    def _fields(self, value: Any, names: Sequence[str]) -> dict[str, Any]:
+        return self._pairs(((name, _attribute(value, name)) for name in names), len(names))
+
+    def _pairs(self, pairs: Iterable[tuple[Any, Any]], count: int) -> dict[str, Any]:
+        plain: dict[str, Any] = {}
+        for seen, (key, item) in enumerate(pairs):
+            name = self._key(key, plain)
+            has_room = self._take(len(dumps(name)) + 2)
+            found = self._item(name, item) if has_room else _NO_ROOM
+            if found is _NO_ROOM:
+                self.was_cut = True
+                plain[CUT_KEY] = _left_out(count - seen)
+                return plain
+            plain[name] = found
+        self._left += _MARK_BYTES
+        return plain
+
+    def _item(self, name: str, item: Any) -> Any:
+        is_secret = self._redact and not (item is None or isinstance(item, bool))
+        if is_secret and is_sensitive_key(name):
+            return self._text(REDACTED)
+        return self._value(item)
+
+    def _key(self, key: Any, taken: Mapping[str, Any]) -> str:
+        """Return a key as text; one that is taken already gets a number."""
+        text = clean_text(str.__str__(key)) if isinstance(key, str) else _key_text(key)
+        if self._redact:
+            text = redact_head(text, _MAX_KEY_CHARACTERS)
+        text = name = text[:_MAX_KEY_CHARACTERS]
+        number = 1
+        while name in taken:
+            number += 1
+            name = f"{text} ({number})"
+        return name
+
+    def _take(self, size: int) -> bool:
+        if size > self._left:
+            return False
+        self._left -= size
+        return True
+
+
+def cut_text(text: str, max_bytes: int, whole_length: int) -> str:
+    """Return as much of ``text`` as its JSON fits in ``max_bytes``, with a mark of what is missing.
+
+    Args:
+        text: What may be shown.
+        max_bytes: At least 48.
+        whole_length: Characters that the value had.
+    """
+    kept = text[: max(0, max_bytes - _MIN_STRING_BYTES)]
+    while True:
+        cut = f"{kept}…[cut {max(0, whole_length - len(kept))} characters]"
+        size = len(dumps(cut))
+        if size <= max_bytes or not kept:
+            return cut
+        kept = kept[: min(len(kept) - 1, len(kept) * max_bytes // size)]
+
+
+def _left_out(count: int) -> str:
+    return f"…[cut {count} items]" if count > 0 else "…[cut items]"
+
+
+def _count(items: Any) -> int:
+    try:
+        return len(items)
+    except Exception:  # noqa: BLE001 - no length, or one that fails
+        return 0
+
+
+def _snapshot(mapping: Any) -> list[tuple[Any, Any]]:
+    """Return the items of a mapping that another thread may be changing."""
+    if isinstance(mapping, dict):
+        for _ in range(3):
+            try:
+                return list(dict.items(mapping))
+            except RuntimeError:
+                continue
+        return []
+    return [(key, value) for key, value in islice(mapping.items(), 0, None)]
+
+
+def _sorted(values: Any) -> list[Any]:
+    """Return a set's values in a stable order where they have one."""
+    items = list(values)
+    try:
+        return sorted(items)
+    except Exception:  # noqa: BLE001 - values of several kinds, or hostile ones
+        return sorted(items, key=describe) if len(items) <= _BATCH_ITEMS else items
+
+
+def _key_text(key: Any) -> str:
+    if key is None or isinstance(key, bool):
+        return {None: "null", True: "true", False: "false"}[key]
+    if isinstance(key, Enum):
+        return _key_text(key.value) if not isinstance(key.value, str) else clean_text(key.value)
+    known = _known_text(key)
+    return known if known is not None else describe(key, str)
+
+
+def _known_text(value: Any) -> str | None:
+    """Return the text that stands for a value of a kind that has one, else None."""
+    if isinstance(value, (datetime, date, time)):
+        return value.isoformat()
+    if isinstance(value, (UUID, Decimal, PurePath)):
+        return clean_text(str(value))
+    if isinstance(value, timedelta):
+        return _duration(value)
+    if isinstance(value, (bytes, bytearray, memoryview)):
+        return _bytes_text(value)
+    if isinstance(value, BaseException):
+        return f"{type(value).__qualname__}: {describe(value, str)}"
+    return None
+
+
+def _duration(value: timedelta) -> str:
+    """Return an ISO 8601 duration in days and seconds, such as ``P1DT7200.5S``."""
+    seconds = abs(value)
+    rest = f"{seconds.seconds}.{seconds.microseconds:06d}".rstrip("0").rstrip(".")
+    sign = "-" if value < timedelta(0) else ""
+    return f"{sign}P{seconds.days}DT{rest}S"
+
+
+def _bytes_text(value: bytes | bytearray | memoryview) -> str:
+    """Return bytes as text where they are UTF-8, else as base64 with a mark."""
+    raw = bytes(value)
+    try:
+        return raw.decode()
+    except UnicodeDecodeError:
+        return f"base64:{base64.b64encode(raw).decode()}"
+
+
+def _field_names(value: Any) -> list[str] | None:
+    """Return the names of the fields of a record-like object, None when it is none."""
+    kind = type(value)
+    if is_dataclass(kind):
+        return [field.name for field in dataclass_fields(kind)]
+    if hasattr(kind, "__attrs_attrs__"):
+        return [attribute.name for attribute in kind.__attrs_attrs__]
+    for names in ("model_fields", "__fields__", "_fields"):
+        found = getattr(kind, names, None)
+        if isinstance(found, (dict, tuple)):
+            return [name for name in found if isinstance(name, str)]
+    return None
+
+
+def _attribute(value: Any, name: str) -> Any:
+    try:
+        return getattr(value, name)
+    except Exception:  # noqa: BLE001 - a field may be unset, or a property that fails
+        return "[unset]"

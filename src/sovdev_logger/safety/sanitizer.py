@@ -1,0 +1,115 @@
+"""The door to this room: what the call path asks to have its values made safe."""
+
+import math
+from itertools import count
+from typing import Any, Final
+
+from sovdev_logger.safety.encoding import dumps, fast_dumps
+from sovdev_logger.safety.jsonable import Walk, clean_text, cut_text, describe
+from sovdev_logger.safety.redaction import has_needle, redact_head
+from sovdev_logger.safety.stacktrace import MAX_CHARACTERS, exception_message, exception_text
+
+DEFAULT_MAX_FIELD_BYTES: Final = 65536
+
+_NULL: Final = b"null"
+
+
+class Sanitizer:
+    """Makes values safe to log: JSON for anything, no credentials, no more bytes than allowed.
+
+    Raises nothing, whatever the values do. Thread and signal safe: it holds no lock.
+
+    Args:
+        max_field_bytes: What one field may take as JSON, at least 256.
+        redact: Whether credentials are replaced by ``[REDACTED]``.
+    """
+
+    def __init__(
+        self, max_field_bytes: int = DEFAULT_MAX_FIELD_BYTES, *, redact: bool = True
+    ) -> None:
+        self._max_bytes = max_field_bytes
+        self._redact = redact
+        self._cuts = count()
+        self._reads = 0
+
+    @property
+    def cut_count(self) -> int:
+        """How many fields were cut so far."""
+        cuts = next(self._cuts) - self._reads
+        self._reads += 1
+        return cuts
+
+    def texts(
+        self, message: str, input_json: object, response_json: object
+    ) -> tuple[str, bytes, bytes]:
+        """Return the safe message, and both values as compact JSON.
+
+        Ordinary values are encoded as they are; only what orjson refuses, what may hold a
+        credential or a number that JSON lacks, and what is too large, is walked.
+        """
+        if fast_dumps is None:
+            return self.text(message), self.json_text(input_json), self.json_text(response_json)
+        try:
+            input_text = _NULL if input_json is None else fast_dumps(input_json)
+            response_text = _NULL if response_json is None else fast_dumps(response_json)
+            size = len(message) + len(input_text) + len(response_text)
+            probe = f"{message}{input_text.decode()}{response_text.decode()}".lower()
+            is_ordinary = size <= self._max_bytes // 4 and not (
+                self._redact and has_needle(probe)
+            )
+            if is_ordinary and "null" in probe:
+                is_ordinary = not (_hides_number(input_json) or _hides_number(response_json))
+            if is_ordinary and not message.isascii():
+                message.encode()
+        except Exception:  # noqa: BLE001 - orjson's and the values' own errors alike
+            is_ordinary = False
+        if is_ordinary:
+            return message, input_text, response_text
+        return self.text(message), self.json_text(input_json), self.json_text(response_json)
+
+    def json_text(self, value: object) -> bytes:
+        """Return any value as compact JSON, redacted and bounded, by way of the walk."""
+        walk = Walk(self._max_bytes, redact=self._redact)
+        text = dumps(walk.plain(value))
+        if walk.was_cut:
+            next(self._cuts)
+        return text
+
+    def text(self, value: object) -> str:
+        """Return any value as text, redacted before it is cut."""
+        whole = str.__str__(value) if isinstance(value, str) else describe(value, str)
+        text = whole if len(whole) <= self._max_bytes else whole[: self._max_bytes + 8192]
+        text = clean_text(text)
+        if self._redact:
+            text = redact_head(text, self._max_bytes)
+        is_short = len(whole) <= self._max_bytes // 6
+        if is_short or (len(whole) <= self._max_bytes and len(dumps(text)) <= self._max_bytes):
+            return text
+        next(self._cuts)
+        return cut_text(text, self._max_bytes, len(whole))
+
+    def clean(self, text: str) -> str:
+        """Return text without lone surrogates, and otherwise as it is."""
+        return clean_text(text)
+
+    def exception(self, error: BaseException) -> tuple[str, str]:
+        """Return an exception's message, and its description in at most 350 characters."""
+        message = self.text(exception_message(error))
+        return message, exception_text(error, MAX_CHARACTERS, self._redacted_line)
+
+    def _redacted_line(self, text: str) -> str:
+        if not self._redact:
+            return text[: MAX_CHARACTERS * 2]
+        return redact_head(text, MAX_CHARACTERS * 2)
+
+
+def _hides_number(value: Any) -> bool:
+    """Return whether a value holds a float that orjson writes as null."""
+    if isinstance(value, float):
+        return not math.isfinite(value)
+    if isinstance(value, dict):
+        return any(map(_hides_number, value.values()))
+    if isinstance(value, (list, tuple)):
+        return any(map(_hides_number, value))
+    # A record or a datetime: the walk knows them.
+    return not (value is None or isinstance(value, (str, int)))
