@@ -1,6 +1,6 @@
 """The entry: the fields of one log call, built once and read by every output."""
 
-from typing import Final, NamedTuple
+from typing import Any, Final, NamedTuple
 
 from sovdev_logger.levels import Level
 from sovdev_logger.safety.encoding import dumps_line
@@ -12,7 +12,7 @@ JOB_PROGRESS: Final = "job.progress"
 EXCEPTION_TYPE: Final = "Error"
 """The constant that stands in ``exception_type`` in every language."""
 
-Fields = dict[str, str | None]
+Fields = dict[str, Any]
 
 
 class Identity(NamedTuple):
@@ -28,7 +28,7 @@ class Entry:
 
     Attributes:
         fields: The contract's fields in order, strings as they are. ``input_json`` and
-            ``response_json`` stand at their place and are None: their JSON is in the texts.
+            ``response_json`` stand at their place as JSON fragments; read the texts instead.
         level: The entry's level in every vocabulary.
         time_ns: The wall clock, nanoseconds since the epoch.
         input_text, response_text: Compact JSON of the two values.
@@ -60,5 +60,5 @@ class Entry:
         """Return the entry as one line of JSON with its newline; made once, kept."""
         line = self._line
         if line is None:
-            line = self._line = dumps_line(self.fields, self.input_text, self.response_text)
+            line = self._line = dumps_line(self.fields)
         return line

@@ -13,6 +13,7 @@ from sovdev_logger.levels import BY_EXACT_NAME, INFO, LEVELS, Level, find_level,
 from sovdev_logger.outputs.base import OutputHandler
 from sovdev_logger.peers import PeerResolver
 from sovdev_logger.records import ENTRY_ATTRIBUTE, extra_of, make_record
+from sovdev_logger.safety.encoding import Fragment
 from sovdev_logger.safety.sanitizer import Sanitizer
 from sovdev_logger.selflog import warn_once
 
@@ -192,9 +193,15 @@ class SovdevLogger:
             "log_type": log_type,
             "message": text,
         }
-        digits = self._place_in_trace(fields, trace_id)
+        active = self._active_span()
+        if active is None and trace_id is None:
+            digits: str | None = new_trace_id()
+            fields["trace_id"] = digits
+        else:
+            digits = self._place_in_trace(fields, active, trace_id)
         fields["event_id"] = new_uuid()
-        fields["input_json"] = fields["response_json"] = None
+        fields["input_json"] = Fragment(input_text)
+        fields["response_json"] = Fragment(response_text)
         context = request_fields()
         if context is not None:
             fields.update(context)
@@ -211,9 +218,10 @@ class SovdevLogger:
         entry._line = None  # noqa: SLF001 - a constructor's call would cost twice as much
         return entry
 
-    def _place_in_trace(self, fields: Fields, trace_id: object) -> str | None:
+    def _place_in_trace(
+        self, fields: Fields, active: ActiveSpan | None, trace_id: object
+    ) -> str | None:
         """Set the entry's trace and span; return the trace id's digits where it is valid."""
-        active = self._active_span()
         given = None if trace_id is None else self._given_trace_id(trace_id)
         if given:
             fields["trace_id"] = given

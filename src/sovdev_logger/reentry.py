@@ -24,12 +24,19 @@ class Turnstile(Generic[Item]):
     An item that arrives while its own thread is inside ``action`` (a signal handler, a finalizer,
     an object whose ``__repr__`` logs) is parked, and the outer frame handles it before it
     returns: neither a lock that waits for itself nor an item that vanishes.
+
+    Args:
+        action: Deals with one item.
+        on_error: Gets what ``action`` raised; without it the error goes to who submitted.
     """
 
-    __slots__ = ("__weakref__", "_action", "_lock", "_owner", "_parked")
+    __slots__ = ("__weakref__", "_action", "_lock", "_on_error", "_owner", "_parked")
 
-    def __init__(self, action: Callable[[Item], None]) -> None:
+    def __init__(
+        self, action: Callable[[Item], None], on_error: Callable[[Exception], None] | None = None
+    ) -> None:
         self._action = action
+        self._on_error = on_error or _raise
         self._parked: deque[Item] = deque()
         self.forget_holder()
         _turnstiles.add(self)  # type: ignore[arg-type]
@@ -51,8 +58,8 @@ class Turnstile(Generic[Item]):
             self._owner = me
             try:
                 self._action(item)
-                while self._parked:
-                    self._action(self._parked.popleft())
+            except Exception as error:  # noqa: BLE001 - the owner of the action decides
+                self._on_error(error)
             finally:
                 self._owner = _NOBODY
         if self._parked:
@@ -83,13 +90,16 @@ class Turnstile(Generic[Item]):
             )
 
     def _take_parked(self) -> None:
-        # Parked between the last look and giving up ownership.
         while self._parked:
             try:
                 item = self._parked.popleft()
             except IndexError:
                 return
             self.submit(item)
+
+
+def _raise(error: Exception) -> None:
+    raise error
 
 
 def forget_all_holders() -> None:

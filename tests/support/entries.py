@@ -5,6 +5,7 @@ from typing import Any
 from sovdev_logger.entry import Entry
 from sovdev_logger.identifiers import Clock, new_uuid
 from sovdev_logger.levels import BY_EXACT_NAME
+from sovdev_logger.safety.encoding import Fragment
 
 NOW_NS = 1_700_000_000_123_456_789
 TRACE_ID = "0af7651916cd43dd8448eb211c80319c"
@@ -27,8 +28,8 @@ def make_entry(level: str = "info", time_ns: int = NOW_NS, **fields: Any) -> Ent
         "message": "Order placed",
         "trace_id": TRACE_ID,
         "event_id": new_uuid(),
-        "input_json": None,
-        "response_json": None,
+        "input_json": Fragment(b'{"order":17}'),
+        "response_json": Fragment(b"null"),
         **fields,
     }
     entry.input_text = b'{"order":17}'

@@ -25,7 +25,7 @@ class OutputHandler(logging.Handler):
     def __init__(self, adopt: Adopt, level: int = logging.NOTSET) -> None:
         super().__init__(level)
         self._adopt = adopt
-        self._turnstile = Turnstile(self._write_safely)
+        self._turnstile = Turnstile(self.write, self.report)
 
     def take(self, entry: Entry) -> None:
         """Write an entry that no record exists for yet."""
@@ -57,12 +57,6 @@ class OutputHandler(logging.Handler):
     def report(self, error: Exception) -> None:
         """Say what went wrong, once, and how to mend it."""
         raise NotImplementedError
-
-    def _write_safely(self, entry: Entry) -> None:
-        try:
-            self.write(entry)
-        except Exception as error:  # noqa: BLE001 - one output's trouble is nobody else's
-            self.report(error)
 
     def createLock(self) -> None:  # noqa: N802 - stdlib's name
         """Have no stdlib lock: the turnstile serialises, and a signal cannot deadlock it."""

@@ -31,7 +31,7 @@ class LogsApiHandler(OutputHandler):
         attributes = {
             name: value
             for name, value in fields.items()
-            if name not in _IN_THE_RECORD and value is not None
+            if name not in _IN_THE_RECORD
         }
         # The session is not in a resource that the application made.
         attributes["session_id"] = fields["session_id"] or ""

@@ -3,14 +3,13 @@
 import json
 import re
 from collections.abc import Callable, Mapping
+from functools import partial
 from typing import Any
 
 try:
     import orjson
 except ImportError:  # pragma: no cover - orjson has no wheel for every interpreter
     orjson = None  # type: ignore[assignment,unused-ignore]
-
-_SPLICED = ("input_json", "response_json")
 
 _STDLIB = json.JSONEncoder(
     ensure_ascii=False, check_circular=False, allow_nan=False, separators=(",", ":")
@@ -43,10 +42,7 @@ fast_dumps: Callable[[Any], bytes] | None = None
 dataclasses; ``None`` where orjson is not installed."""
 
 if orjson is not None:
-    _PASS_ON = orjson.OPT_PASSTHROUGH_DATACLASS
-
-    def fast_dumps(value: Any) -> bytes:  # noqa: F811
-        return orjson.dumps(value, None, _PASS_ON)
+    fast_dumps = partial(orjson.dumps, option=orjson.OPT_PASSTHROUGH_DATACLASS)
 
 
 dumps: Callable[[Any], bytes] = stdlib_dumps if orjson_dumps is None else orjson_dumps
@@ -54,33 +50,34 @@ dumps: Callable[[Any], bytes] = stdlib_dumps if orjson_dumps is None else orjson
 as compact UTF-8 JSON. Raises ``TypeError`` for a string that is not valid Unicode. Thread-safe."""
 
 
-def stdlib_dumps_line(
-    fields: Mapping[str, object], input_text: bytes, response_text: bytes
-) -> bytes:
+class StdlibFragment:
+    """JSON that is encoded already, for the standard library's side."""
+
+    def __init__(self, text: bytes) -> None:
+        self.text = text
+
+
+def stdlib_dumps_line(fields: Mapping[str, object]) -> bytes:
     """Do what :func:`dumps_line` does, with the standard library alone."""
-    ready = dict(zip(_SPLICED, (input_text, response_text), strict=True))
-    names = list(dict.fromkeys((*fields, *_SPLICED)))
     pairs = (
-        stdlib_dumps(name) + b":" + (ready.get(name) or stdlib_dumps(fields[name]))
-        for name in names
+        stdlib_dumps(name)
+        + b":"
+        + (value.text if isinstance(value, StdlibFragment) else stdlib_dumps(value))
+        for name, value in fields.items()
     )
     return b"{" + b",".join(pairs) + b"}\n"
 
 
-def _orjson_dumps_line(
-    fields: Mapping[str, object], input_text: bytes, response_text: bytes
-) -> bytes:
-    line = dict(fields)
-    line["input_json"] = orjson.Fragment(input_text)
-    line["response_json"] = orjson.Fragment(response_text)
-    return orjson.dumps(line, None, orjson.OPT_APPEND_NEWLINE)
+def _orjson_dumps_line(fields: Mapping[str, object]) -> bytes:
+    return orjson.dumps(fields, None, orjson.OPT_APPEND_NEWLINE)
 
 
-dumps_line: Callable[[Mapping[str, object], bytes, bytes], bytes] = (
+Fragment: Callable[[bytes], object] = StdlibFragment if orjson is None else orjson.Fragment
+"""Marks bytes as JSON that is encoded already, to stand as a value in ``dumps_line``."""
+
+dumps_line: Callable[[Mapping[str, object]], bytes] = (
     stdlib_dumps_line if orjson is None else _orjson_dumps_line
 )
-"""Encode a flat entry as one line that ends with a newline.
+"""Encode a flat entry of strings and fragments as one line that ends with a newline.
 
-The keys ``input_json`` and ``response_json`` get the given JSON texts at the places where the
-entry has those keys (at the end when it lacks them). ``fields`` is left as it was. Raises
-``TypeError`` for a string that is not valid Unicode: sanitise before. Thread-safe."""
+Raises ``TypeError`` for a string that is not valid Unicode: sanitise before. Thread-safe."""

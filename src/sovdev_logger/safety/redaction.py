@@ -112,33 +112,26 @@ def may_contain_secret(text: str) -> bool:
 
 def has_needle(t: str) -> bool:
     """Say whether lower-case text holds one of the words that every credential comes with."""
-    # Written out because a loop over a tuple costs half as much again, for every entry logged.
+    # Written out because a loop costs half as much again, for every entry logged; a single
+    # character is found ten times as fast as a word, so rare ones go first.
     return (
         "pass" in t
-        or "token" in t
         or "secret" in t
-        or "key" in t
         or "auth" in t
-        or "pwd" in t
         or "cred" in t
-        or "cookie" in t
         or "sess" in t
         or "sid" in t
         or "bearer" in t
         or "basic" in t
-        or "eyj" in t
+        or ("k" in t and ("token" in t or "key" in t or "cookie" in t or "akia" in t))
+        or ("w" in t and "pwd" in t)
+        or ("j" in t and "eyj" in t)
+        or ("z" in t and "aiza" in t)
+        or ("=" in t and "sig=" in t)
         or ("@" in t and "://" in t)
-        or "-----begin" in t
-        or "sig=" in t
-        or "akia" in t
-        or "aiza" in t
-        or ("_" in t and _has_underscore_prefix(t))
-        or ("-" in t and ("sk-" in t or "xox" in t or "glpat-" in t))
+        or ("_" in t and ("sk_" in t or "rk_" in t or "gh" in t))
+        or ("-" in t and ("-----begin" in t or "sk-" in t or "xox" in t or "glpat-" in t))
     )
-
-
-def _has_underscore_prefix(t: str) -> bool:
-    return "sk_" in t or "rk_" in t or "gh" in t
 
 
 @lru_cache(maxsize=2048)

@@ -29,6 +29,8 @@ class Sanitizer:
     ) -> None:
         self._max_bytes = max_field_bytes
         self._redact = redact
+        # Text of this length cannot exceed the bound, whatever its characters are.
+        self._ordinary_length = max_field_bytes // 6
         self._cuts = count()
         self._reads = 0
 
@@ -48,23 +50,31 @@ class Sanitizer:
         credential or a number that JSON lacks, and what is too large, is walked.
         """
         if fast_dumps is None:
-            return self.text(message), self.json_text(input_json), self.json_text(response_json)
+            return self._walked(message, input_json, response_json)
+        input_text = response_text = _NULL
+        probe = message
         try:
-            input_text = _NULL if input_json is None else fast_dumps(input_json)
-            response_text = _NULL if response_json is None else fast_dumps(response_json)
-            size = len(message) + len(input_text) + len(response_text)
-            probe = f"{message}{input_text.decode()}{response_text.decode()}".lower()
-            is_ordinary = size <= self._max_bytes // 4 and not (
-                self._redact and has_needle(probe)
-            )
-            if is_ordinary and "null" in probe:
-                is_ordinary = not (_hides_number(input_json) or _hides_number(response_json))
-            if is_ordinary and not message.isascii():
-                message.encode()
+            if input_json is not None:
+                input_text = fast_dumps(input_json)
+                probe += input_text.decode()
+            if response_json is not None:
+                response_text = fast_dumps(response_json)
+                probe += response_text.decode()
+            if (
+                (self._redact and has_needle(probe.lower()))
+                or len(probe) > self._ordinary_length
+                or ("null" in probe and _has_non_finite((input_json, response_json)))
+            ):
+                return self._walked(message, input_json, response_json)
+            if not message.isascii():
+                message.encode()  # refuses a lone surrogate
         except Exception:  # noqa: BLE001 - orjson's and the values' own errors alike
-            is_ordinary = False
-        if is_ordinary:
-            return message, input_text, response_text
+            return self._walked(message, input_json, response_json)
+        return message, input_text, response_text
+
+    def _walked(
+        self, message: str, input_json: object, response_json: object
+    ) -> tuple[str, bytes, bytes]:
         return self.text(message), self.json_text(input_json), self.json_text(response_json)
 
     def json_text(self, value: object) -> bytes:
@@ -103,13 +113,13 @@ class Sanitizer:
         return redact_head(text, MAX_CHARACTERS * 2)
 
 
-def _hides_number(value: Any) -> bool:
-    """Return whether a value holds a float that orjson writes as null."""
+def _has_non_finite(value: Any) -> bool:
+    """Return whether a value may hold a float that orjson wrote as null."""
     if isinstance(value, float):
         return not math.isfinite(value)
     if isinstance(value, dict):
-        return any(map(_hides_number, value.values()))
+        return any(map(_has_non_finite, value.values()))
     if isinstance(value, (list, tuple)):
-        return any(map(_hides_number, value))
+        return any(map(_has_non_finite, value))
     # A record or a datetime: the walk knows them.
     return not (value is None or isinstance(value, (str, int)))
