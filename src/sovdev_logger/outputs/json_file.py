@@ -10,6 +10,11 @@ from typing import Final
 
 from pythonjsonlogger.core import BaseJsonFormatter
 
+try:
+    import fcntl
+except ImportError:
+    fcntl = None  # type: ignore[assignment,unused-ignore]
+
 from sovdev_logger.entry import Entry
 from sovdev_logger.outputs.base import Adopt, OutputHandler
 from sovdev_logger.outputs.rotation import rotation_lock, shift_backups
@@ -19,6 +24,7 @@ from sovdev_logger.selflog import warn_once
 from sovdev_logger.settings import FileSettings
 
 _CLOSED: Final = -1
+_LAST_STANDARD_DESCRIPTOR: Final = 2
 _FILE_MODE: Final = 0o644
 
 _PATH_CHECK_INTERVAL_NS: Final = 1_000_000
@@ -165,10 +171,10 @@ class JsonFileHandler(OutputHandler):
     def _open(self) -> None:
         self._close_descriptor()
         try:
-            self._descriptor = os.open(self._path_text, _OPEN_FLAGS, _FILE_MODE)
+            self._descriptor = _open_for_appending(self._path_text)
         except FileNotFoundError:
             self.path.parent.mkdir(parents=True, exist_ok=True)
-            self._descriptor = os.open(self._path_text, _OPEN_FLAGS, _FILE_MODE)
+            self._descriptor = _open_for_appending(self._path_text)
         found = os.fstat(self._descriptor)
         self._inode, self._size = found.st_ino, found.st_size
         # A device or a pipe as log file must not be renamed away.
@@ -188,6 +194,17 @@ class JsonFileHandler(OutputHandler):
         self._checked_ns = 0
         if descriptor != _CLOSED:
             os.close(descriptor)
+
+
+def _open_for_appending(path: str) -> int:
+    descriptor = os.open(path, _OPEN_FLAGS, _FILE_MODE)
+    if descriptor > _LAST_STANDARD_DESCRIPTOR or fcntl is None:
+        return descriptor
+    # Standard error is closed: with its number, whatever is printed there would be in the log.
+    try:
+        return fcntl.fcntl(descriptor, fcntl.F_DUPFD_CLOEXEC, _LAST_STANDARD_DESCRIPTOR + 1)
+    finally:
+        os.close(descriptor)
 
 
 def _advice(error: Exception) -> str:

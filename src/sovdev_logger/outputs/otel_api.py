@@ -28,11 +28,7 @@ class LogsApiHandler(OutputHandler):
     def write(self, entry: Entry) -> None:
         """Emit one entry; the provider decides what becomes of it."""
         fields = entry.fields
-        attributes = {
-            name: value
-            for name, value in fields.items()
-            if name not in _IN_THE_RECORD
-        }
+        attributes = {name: value for name, value in fields.items() if name not in _IN_THE_RECORD}
         # The session is not in a resource that the application made.
         attributes["session_id"] = fields["session_id"] or ""
         attributes["input_json"] = entry.input_text.decode()

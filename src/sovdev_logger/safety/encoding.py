@@ -1,7 +1,6 @@
 """JSON text from plain values: orjson where it is installed, the standard library elsewhere."""
 
 import json
-import re
 from collections.abc import Callable, Mapping
 from functools import partial
 from typing import Any
@@ -15,23 +14,17 @@ _STDLIB = json.JSONEncoder(
     ensure_ascii=False, check_circular=False, allow_nan=False, separators=(",", ":")
 )
 
-_SMALL_EXPONENT = re.compile(rb'"(?:[^"\\]|\\.)*+"|(?<=\d)e-0(?=\d)')
-"""A string to step over, or the zero that only the standard library writes in ``1e-07``."""
-
 
 def stdlib_dumps(value: object) -> bytes:
-    """Encode a plain value with the standard library, byte for byte as orjson does.
+    """Encode a plain value with the standard library; it reads back as what orjson writes does.
 
     Raises:
         TypeError: The value holds something that JSON has no form for, such as a lone surrogate.
     """
     try:
-        text = _STDLIB.encode(value).encode()
+        return _STDLIB.encode(value).encode()
     except ValueError as error:
         raise TypeError(str(error)) from error
-    if b"e-0" not in text:
-        return text
-    return _SMALL_EXPONENT.sub(lambda m: b"e-" if m[0] == b"e-0" else m[0], text)
 
 
 orjson_dumps: Callable[[Any], bytes] | None = None if orjson is None else orjson.dumps

@@ -96,7 +96,7 @@ class Walk:
         except Exception:  # noqa: BLE001 - a value may fail in any way while it is read
             return self._text(f"[unserialisable {type(value).__name__}]")
 
-    def _of_any(self, value: Any) -> Any:
+    def _of_any(self, value: Any) -> Any:  # noqa: PLR0911 - one line a kind
         if isinstance(value, Enum):
             return self._value(value.value)
         if isinstance(value, str):

@@ -32,11 +32,11 @@ _VALUE_CHARACTER = (
 _UNQUOTED = rf"(?:{_VALUE_CHARACTER})++"
 _QUOTED = (
     r"(?P<esc>\\{1,8}[\"']).*?(?P<esc_end>(?<!\\)(?P=esc)|\Z)"
-    r"|(?P<dq>[bru]{0,2}\")(?:[^\"\\]|\\.?)*+(?P<dq_end>\"?)"
-    r"|(?P<sq>[bru]{0,2}')(?:[^'\\]|\\.?)*+(?P<sq_end>'?)"
+    r"|(?P<dq>[bru]{0,2}\")(?:[^\"\\]|\\.?|\"(?=[a-z0-9]))*+(?P<dq_end>\"?)"
+    r"|(?P<sq>[bru]{0,2}')(?:[^'\\]|\\.?|'(?=[a-z0-9]))*+(?P<sq_end>'?)"
 )
 _EQUALS = r"(?:\\{0,8}[\"'])?\]?[ \t]{0,20}(?:=>|:=|={1,2}|:)[ \t]{0,20}"
-_NOTHING = r"(?!(?:none|null|nil|true|false|undefined)(?![^\s,;&\"'<>)}\]]))"
+_NOTHING = r"(?!(?:none|null|nil|true|false|undefined)(?![^\s.,;&\"'<>)}\]]))"
 
 _PRIVATE_KEY = re.compile(
     r"-----BEGIN [A-Z0-9 ]{0,40}PRIVATE KEY(?: BLOCK)?-----"
@@ -129,7 +129,7 @@ def has_needle(t: str) -> bool:
         or ("z" in t and "aiza" in t)
         or ("=" in t and "sig=" in t)
         or ("@" in t and "://" in t)
-        or ("_" in t and ("sk_" in t or "rk_" in t or "gh" in t))
+        or ("_" in t and ("sk_" in t or "rk_" in t or "pat_" in t or "gh" in t))
         or ("-" in t and ("-----begin" in t or "sk-" in t or "xox" in t or "glpat-" in t))
     )
 

@@ -19,7 +19,7 @@ _CAUSE_CHARACTERS: Final = 90
 _MAX_LINE_SOURCE: Final = 4096
 _ELLIPSIS: Final = "…"
 
-_CONTROLS: Final = {code: " " for code in [*range(0x20), *range(0x7F, 0xA0), 0x2028, 0x2029]}
+_CONTROLS: Final = dict.fromkeys([*range(32), *range(127, 160), 8232, 8233], " ")
 
 Redact = Callable[[str], str]
 
