@@ -108,7 +108,7 @@ class Service:
             self.attachment.add(JsonFileHandler(settings.file, self.adopt))
         if settings.error_file is not None:
             self.attachment.add(JsonFileHandler(settings.error_file, self.adopt, logging.ERROR))
-        output = self.pipeline.log_output(self.identity, self.adopt)
+        output = self.pipeline.log_output(self.adopt)
         if output is not None:
             self.attachment.add(output)
         if settings.console:

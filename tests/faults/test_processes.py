@@ -115,13 +115,16 @@ def test_a_killed_process_has_in_the_file_what_it_logged(
         folder.mkdir()
         process = start(folder, program(body))
         assert process.stdout is not None
-        for _ in range(50 + 37 * attempt):
-            process.stdout.readline()
+        said = b""
+        while said.count(b"\n") < 50 + 37 * attempt:
+            said += os.read(process.stdout.fileno(), 4096)
         process.send_signal(number)
-        said = process.communicate(timeout=30)[0].splitlines()
+        while rest := os.read(process.stdout.fileno(), 65536):
+            said += rest
+        process.communicate(timeout=30)
         assert process.returncode == -number
         # Each number was said after its call had returned; the last one may be cut off.
-        last_acknowledged = int(said[-2])
+        last_acknowledged = int(said.split(b"\n")[-2])
         *whole, torn = (folder / "dev.log").read_bytes().split(b"\n")
         messages = [strict_json(line.decode())["message"] for line in whole]
         assert messages[: last_acknowledged + 1] == [
@@ -246,6 +249,17 @@ def test_forked_children_log_and_export_their_own(tmp_path: Path) -> None:
         _, err = run(tmp_path, program(body), OTEL_EXPORTER_OTLP_ENDPOINT=receiver.endpoint)
         assert sorted(receiver.messages()) == expected
         assert len(receiver.spans()) == 3
+        totals = [
+            point.as_int
+            for request in receiver.requests
+            if request.path == "/v1/metrics"
+            for resource in request.message.resource_metrics
+            for scope in resource.scope_metrics
+            for metric in scope.metrics
+            if metric.name == "sovdev_operations_total"
+            for point in metric.sum.data_points
+        ]
+        assert sorted(totals) == [1, 1, 1, 2]
     assert "DeprecationWarning" not in err
     entries = read_lines(tmp_path / "dev.log")
     assert sorted(entry["message"] for entry in entries) == expected

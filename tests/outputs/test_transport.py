@@ -3,6 +3,7 @@
 import gzip
 import logging
 import socket
+import ssl
 import threading
 import time
 from collections.abc import Iterator
@@ -10,6 +11,7 @@ from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from email.utils import format_datetime
 from http.server import BaseHTTPRequestHandler
+from pathlib import Path
 
 import pytest
 
@@ -187,6 +189,50 @@ def test_plain_http_where_tls_was_asked_for(receiver: OtlpReceiver) -> None:
     result = post(target)
     assert result.status is None
     assert "SSL" in (result.error or "")
+
+
+PEM = str(Path(__file__).parents[1] / "support" / "localhost.pem")
+
+
+@pytest.fixture
+def tls_receiver() -> Iterator[OtlpReceiver]:
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.load_cert_chain(PEM)
+    with OtlpReceiver(tls=context) as made:
+        yield made
+
+
+def test_a_certificate_that_nobody_vouches_for_is_refused(tls_receiver: OtlpReceiver) -> None:
+    result = post(SignalTarget(f"{tls_receiver.endpoint}/v1/logs", timeout_seconds=5))
+    assert result.status is None
+    assert "CERTIFICATE_VERIFY_FAILED" in (result.error or "")
+    assert tls_receiver.requests == []
+
+
+def test_a_certificate_of_the_targets_own_authority_is_accepted(
+    tls_receiver: OtlpReceiver,
+) -> None:
+    target = SignalTarget(f"{tls_receiver.endpoint}/v1/logs", timeout_seconds=5, ca_file=PEM)
+    assert post(target).accepted
+
+
+def test_a_certificate_for_another_host_is_refused(tls_receiver: OtlpReceiver) -> None:
+    url = tls_receiver.endpoint.replace("127.0.0.1", "127.0.0.2")
+    result = post(SignalTarget(f"{url}/v1/logs", timeout_seconds=5, ca_file=PEM))
+    assert result.status is None
+    assert tls_receiver.requests == []
+
+
+def test_a_client_shows_its_certificate() -> None:
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.load_cert_chain(PEM)
+    context.load_verify_locations(PEM)
+    context.verify_mode = ssl.CERT_REQUIRED
+    with OtlpReceiver(tls=context) as receiver:
+        target = SignalTarget(f"{receiver.endpoint}/v1/logs", timeout_seconds=5, ca_file=PEM)
+        assert not post(target).accepted
+        known = replace(target, client_cert_file=PEM, client_key_file=PEM)
+        assert post(known).accepted
 
 
 def test_a_certificate_file_that_is_not_there() -> None:

@@ -2,6 +2,7 @@
 
 import gzip
 import socket
+import ssl
 import threading
 import time
 from collections.abc import Callable, Mapping
@@ -63,13 +64,18 @@ class Answer:
 class OtlpReceiver:
     """Listens on a port of this machine while used as a context manager."""
 
-    def __init__(self, port: int = 0) -> None:
+    def __init__(self, port: int = 0, tls: ssl.SSLContext | None = None) -> None:
         self.requests: list[Request] = []
         self.faults: list[str] = []
         self._answers: list[Answer] = []
         self._changed = threading.Condition()
         self._leaving = threading.Event()
         self._server = ThreadingHTTPServer(("127.0.0.1", port), self._handler())
+        self._scheme = "https" if tls else "http"
+        if tls is not None:
+            self._server.socket = tls.wrap_socket(
+                self._server.socket, server_side=True, do_handshake_on_connect=False
+            )
         self._server.daemon_threads = False
         self._server.block_on_close = True
         self._thread = threading.Thread(
@@ -79,7 +85,7 @@ class OtlpReceiver:
     @property
     def endpoint(self) -> str:
         """The base URL."""
-        return f"http://127.0.0.1:{self._server.server_port}"
+        return f"{self._scheme}://127.0.0.1:{self._server.server_port}"
 
     def __enter__(self) -> "OtlpReceiver":
         self._thread.start()

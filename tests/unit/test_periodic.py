@@ -147,11 +147,3 @@ def test_without_threads_a_flush_says_so(server: Server, monkeypatch: pytest.Mon
     monkeypatch.setattr(threading.Thread, "start", refuse)
     sender = PeriodicSender("metrics", server.produce, server.send)
     assert sender.flush(10).reason == "the interpreter is ending"
-
-
-def test_a_fork_starts_a_new_thread(make: Callable[..., PeriodicSender], server: Server) -> None:
-    sender = make()
-    old = sender._worker
-    old.stop(time.monotonic() + 10)
-    sender.reset_after_fork()
-    assert sender.flush(10).delivered == 1

@@ -87,12 +87,6 @@ class PeriodicSender:
         """Flush, then end the thread; a second call does nothing."""
         return self.end_close(self.begin_close(timeout_seconds))
 
-    def reset_after_fork(self) -> None:
-        """Start a thread of the forked child's own."""
-        self._worker.forget()
-        if not self._is_closed:
-            self.start()
-
     def _run(self, channel: SimpleQueue[Message]) -> None:
         due_at = time.monotonic() + self._interval_seconds
         while True:

@@ -60,6 +60,11 @@ class EntryCounts:
         self._table: dict[tuple[str, str, str, bool], Counter] = {}
         self._overflow = {False: Counter(), True: Counter()}
 
+    def reset(self) -> None:
+        """Start from zero, with fresh locks: in a forked child the counts are the parent's."""
+        self._table.clear()
+        self._overflow = {False: Counter(), True: Counter()}
+
     def count(self, peer: str, level: Level, log_type: str, *, failed: bool) -> None:
         """Add one entry. Atomic; takes no lock."""
         key = (peer, level.name, log_type, failed)
@@ -101,6 +106,12 @@ class SpanCounts:
         self._ended: dict[SpanLabels, Counter] = {}
         self._durations: deque[tuple[SpanLabels, float]] = deque()
         self.hand_over: Callable[[], None] = self._durations.clear
+
+    def reset(self) -> None:
+        """Start from zero, as ``EntryCounts.reset`` does."""
+        self._started.clear()
+        self._ended.clear()
+        self._durations.clear()
 
     def labels(self, peer: str, operation_name: str) -> SpanLabels:
         """Return the labels to count a span by; too many distinct ones share the overflow."""

@@ -22,7 +22,7 @@ from sovdev_logger.telemetry.counters import EntryCounts, SpanCounts
 
 if TYPE_CHECKING:
     from opentelemetry._logs import LoggerProvider
-    from opentelemetry.metrics import Meter
+    from opentelemetry.metrics import MeterProvider
     from opentelemetry.trace import Tracer
 
 
@@ -35,6 +35,8 @@ class Pipeline:
     """
 
     def __init__(self, identity: Identity, otlp: OtlpSettings) -> None:
+        self._identity = identity
+        self._otlp = otlp
         self._attributes = resource_attributes(identity, otlp)
         self._envelope = Envelope(self._attributes, identity.service_name)
         self._logger_provider = application_logger_provider()
@@ -49,13 +51,13 @@ class Pipeline:
         if otlp.logs is not None and self._logger_provider is None:
             self.logs = self._batch_sender("log entries", otlp.logs)
         if otlp.traces is not None:
-            self._start_traces(identity, otlp.traces)
-        self._start_metrics(identity, otlp)
+            self._start_traces(otlp.traces)
+        self._start_metrics()
 
-    def log_output(self, identity: Identity, adopt: Adopt) -> OutputHandler | None:
+    def log_output(self, adopt: Adopt) -> OutputHandler | None:
         """Return the output for entries that leave the machine, None when there is none."""
         if self._logger_provider is not None:
-            return self._application_output(self._logger_provider, identity, adopt)
+            return self._application_output(self._logger_provider, adopt)
         if self.logs is None:
             return None
         from sovdev_logger.outputs.otlp import OTLPLoggingHandler  # noqa: PLC0415
@@ -84,8 +86,15 @@ class Pipeline:
         """Give a forked child queues and workers of its own."""
         for transport in self._transports:
             transport.forget()
-        for sender in self._senders():
-            sender.reset_after_fork()
+        for sender in (self.logs, self.traces):
+            if sender is not None:
+                sender.reset_after_fork()
+        for counts in (self.entry_counts, self.span_counts):
+            if counts is not None:
+                counts.reset()
+        if self.metrics is not None and self._otlp.metrics is not None:
+            # The parent's provider may hold locks that nobody is left to release.
+            self._start_own_metrics(self._otlp.metrics)
 
     def _senders(self) -> list[BatchSender | PeriodicSender]:
         return [one for one in (self.logs, self.traces, self.metrics) if one is not None]
@@ -98,44 +107,52 @@ class Pipeline:
         self._transports.append(transport)
         return OtlpExport(transport, self._envelope)
 
-    def _start_traces(self, identity: Identity, target: SignalTarget) -> None:
+    def _start_traces(self, target: SignalTarget) -> None:
         from sovdev_logger.telemetry.providers import build_tracer_provider  # noqa: PLC0415
 
         self.traces = self._batch_sender("spans", target)
         provider = build_tracer_provider(self._attributes, self.traces)
-        self.tracer = provider.get_tracer(identity.service_name, SCOPE_VERSION)
+        self.tracer = provider.get_tracer(self._identity.service_name, SCOPE_VERSION)
 
-    def _start_metrics(self, identity: Identity, otlp: OtlpSettings) -> None:
+    def _start_metrics(self) -> None:
         provider = application_meter_provider()
+        if provider is None and self._otlp.metrics is None:
+            return
+        self.entry_counts, self.span_counts = EntryCounts(), SpanCounts()
         if provider is not None:
-            self._instrument(provider.get_meter(identity.service_name, SCOPE_VERSION), identity)
+            self._instrument(provider, self.entry_counts, self.span_counts)
             self._flush_application.append(getattr(provider, "force_flush", _nothing))
-        elif otlp.metrics is not None:
-            from sovdev_logger.telemetry.providers import build_meter_provider  # noqa: PLC0415
+        elif self._otlp.metrics is not None:
+            self._start_own_metrics(self._otlp.metrics)
 
-            provider, produce = build_meter_provider(self._attributes, delta=otlp.delta_temporality)
-            self._instrument(provider.get_meter(identity.service_name, SCOPE_VERSION), identity)
-            self.metrics = PeriodicSender(
-                "metrics",
-                produce,
-                self._export(otlp.metrics).send_body,
-                interval_seconds=otlp.metric_interval_seconds,
-            )
-            self.metrics.start()
+    def _start_own_metrics(self, target: SignalTarget) -> None:
+        from sovdev_logger.telemetry.providers import build_meter_provider  # noqa: PLC0415
 
-    def _instrument(self, meter: "Meter", identity: Identity) -> None:
+        otlp = self._otlp
+        provider, produce = build_meter_provider(self._attributes, delta=otlp.delta_temporality)
+        if self.entry_counts is not None and self.span_counts is not None:
+            self._instrument(provider, self.entry_counts, self.span_counts)
+        self.metrics = PeriodicSender(
+            "metrics",
+            produce,
+            self._export(target).send_body,
+            interval_seconds=otlp.metric_interval_seconds,
+        )
+        self.metrics.start()
+
+    def _instrument(
+        self, provider: "MeterProvider", entries: EntryCounts, spans: SpanCounts
+    ) -> None:
         from sovdev_logger.telemetry.metrics import Instruments  # noqa: PLC0415
 
-        self.entry_counts, self.span_counts = EntryCounts(), SpanCounts()
-        Instruments(meter, identity, self.entry_counts, self.span_counts)
+        meter = provider.get_meter(self._identity.service_name, SCOPE_VERSION)
+        Instruments(meter, self._identity, entries, spans)
 
-    def _application_output(
-        self, provider: "LoggerProvider", identity: Identity, adopt: Adopt
-    ) -> OutputHandler:
+    def _application_output(self, provider: "LoggerProvider", adopt: Adopt) -> OutputHandler:
         from sovdev_logger.outputs.otel_api import LogsApiHandler  # noqa: PLC0415
 
         self._flush_application.append(getattr(provider, "force_flush", _nothing))
-        return LogsApiHandler(provider, identity.service_name, adopt)
+        return LogsApiHandler(provider, self._identity.service_name, adopt)
 
     def _begin_application_flush(self) -> "list[_ApplicationFlush]":
         return [one for flush in self._flush_application if (one := _ApplicationFlush.begin(flush))]

@@ -1,0 +1,67 @@
+"""The library's own voice: said once, counted always, never in the way."""
+
+import io
+import os
+import sys
+
+import pytest
+
+from sovdev_logger import selflog
+
+
+def test_a_problem_is_said_once_and_counted(capsys: pytest.CaptureFixture[str]) -> None:
+    for _ in range(3):
+        selflog.warn_once("disk", "the disk is full;\n make room.")
+    selflog.warn_once("other", "something else; mend it.")
+    assert capsys.readouterr().err == (
+        "[sovdev-logger] WARNING: the disk is full; make room.\n"
+        "[sovdev-logger] WARNING: something else; mend it.\n"
+    )
+    assert selflog.warning_counts() == {"disk": 3, "other": 1}
+
+
+def test_the_number_of_problems_is_bounded(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(selflog, "_MAX_KEYS", 2)
+    for number in range(5):
+        selflog.warn_once(str(number), f"problem {number}")
+    assert len(capsys.readouterr().err.splitlines()) == 2
+    assert len(selflog.warning_counts()) == 2
+
+
+@pytest.mark.parametrize("stderr", [None, object()])
+def test_a_stderr_that_is_none_or_no_stream(
+    monkeypatch: pytest.MonkeyPatch, stderr: object
+) -> None:
+    monkeypatch.setattr(sys, "stderr", stderr)
+    selflog.warn("nobody hears this")
+
+
+def test_a_closed_stderr(monkeypatch: pytest.MonkeyPatch) -> None:
+    closed = io.StringIO()
+    closed.close()
+    monkeypatch.setattr(sys, "stderr", closed)
+    selflog.warn("nobody hears this")
+
+
+class Busy(io.StringIO):
+    def write(self, text: str) -> int:
+        raise RuntimeError("reentrant call")
+
+
+def test_a_busy_stderr_is_written_past(
+    monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(sys, "stderr", Busy())
+    selflog.warn("from a signal")
+    assert "from a signal" in capfd.readouterr().err
+
+
+def test_a_busy_stderr_whose_descriptor_is_closed(monkeypatch: pytest.MonkeyPatch) -> None:
+    def fail(*_: object) -> int:
+        raise OSError
+
+    monkeypatch.setattr(sys, "stderr", Busy())
+    monkeypatch.setattr(os, "write", fail)
+    selflog.warn("nobody hears this")
