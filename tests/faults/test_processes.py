@@ -16,10 +16,21 @@ from support.otlp_receiver import OtlpReceiver
 from support.service import environment, read_lines, strict_json
 
 
+INITIALISE = """
+import os, signal, sys, threading, time
+import sovdev_logger as log
+log.sovdev_initialize("orders", "1.0.0", {"BRREG": "SYS1"})
+"""
+
+
 def start(folder: Path, program: str, **variables: str) -> subprocess.Popen[str]:
+    inherited = dict(os.environ)
+    if "signal." in program.removeprefix(INITIALISE):
+        # Measuring coverage takes locks that a signal handler meets held.
+        inherited = {k: v for k, v in inherited.items() if not k.startswith("COVERAGE_")}
     return subprocess.Popen(
         [sys.executable, "-c", textwrap.dedent(program)],
-        env={**os.environ, **environment(folder, **variables)},
+        env={**inherited, **environment(folder, **variables)},
         cwd=folder,
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
@@ -33,13 +44,6 @@ def run(folder: Path, program: str, *, code: int = 0, **variables: str) -> tuple
     out, err = process.communicate(timeout=90)
     assert process.returncode == code, err
     return out, err
-
-
-INITIALISE = """
-import os, signal, sys, threading, time
-import sovdev_logger as log
-log.sovdev_initialize("orders", "1.0.0", {"BRREG": "SYS1"})
-"""
 
 
 def program(body: str) -> str:
