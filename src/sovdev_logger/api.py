@@ -12,6 +12,7 @@ from sovdev_logger.jobs import progress_call, status_call
 from sovdev_logger.levels import SOVDEV_LOGLEVELS
 from sovdev_logger.lifecycle import Service, start_service
 from sovdev_logger.peers import INTERNAL, PeerServices
+from sovdev_logger.safety.jsonable import clean_text
 from sovdev_logger.safety.sanitizer import Sanitizer
 from sovdev_logger.selflog import warn_once
 from sovdev_logger.settings import Settings, read_settings
@@ -66,7 +67,8 @@ def sovdev_initialize(
         if not _Holder.is_initialised:
             settings = read_settings(os.environ)
             version = _version(service_version, settings.service_version)
-            _Holder.service = _Holder.start(service_name.strip(), version, peers, settings)
+            name = clean_text(service_name.strip())
+            _Holder.service = _Holder.start(name, version, peers, settings)
             _Holder.is_initialised = True
 
 
@@ -326,7 +328,10 @@ def _checked_peers(peer_services: Mapping[str, str] | None) -> dict[str, str]:
             "peer_services must be a mapping of names to system ids, such as PEER.mappings, not "
             f"{type(peer_services).__name__}"
         )
-    peers = {str(name): str(system_id).strip() for name, system_id in peer_services.items()}
+    peers = {
+        clean_text(str(name)): clean_text(str(system_id)).strip()
+        for name, system_id in peer_services.items()
+    }
     for name in [name for name, system_id in peers.items() if name == INTERNAL or not system_id]:
         warn_once(
             f"peers:{name}",
@@ -340,4 +345,4 @@ def _checked_peers(peer_services: Mapping[str, str] | None) -> dict[str, str]:
 def _version(argument: str, from_environment: str | None) -> str:
     if argument == DEFAULT_VERSION and from_environment:
         return from_environment
-    return str(argument).strip() or DEFAULT_VERSION
+    return clean_text(str(argument)).strip() or DEFAULT_VERSION

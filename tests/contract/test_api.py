@@ -121,6 +121,14 @@ def test_the_version_comes_from_the_environment_when_left_at_its_default(start: 
     assert started.last["service_version"] == "7.0.1"
 
 
+def test_names_that_are_not_valid_unicode_are_mended(start: Start) -> None:
+    started = start(name="or\ud800ders", version="1\udfff", peers={"B\ud800": "S\ud800"})
+    sovdev_log("info", "main", "hello", "B\ufffd")
+    entry = started.last
+    assert entry["service_name"] == "or\ufffdders"
+    assert (entry["service_version"], entry["peer_service"]) == ("1\ufffd", "S\ufffd")
+
+
 def test_peers_may_be_given_as_they_were_made(start: Start) -> None:
     started = start(peers=create_peer_services({"ALTINN": "SYS2"}))
     sovdev_log("info", "main", "hello", "ALTINN")

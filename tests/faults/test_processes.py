@@ -15,7 +15,6 @@ from support import schema
 from support.otlp_receiver import OtlpReceiver
 from support.service import environment, read_lines, strict_json
 
-
 INITIALISE = """
 import os, signal, sys, threading, time
 import sovdev_logger as log

@@ -29,7 +29,7 @@ class Sanitizer:
     ) -> None:
         self._max_bytes = max_field_bytes
         self._redact = redact
-        # Text of this length cannot exceed the bound, whatever its characters are.
+        # A string of this length cannot exceed the bound, whatever its characters are.
         self._ordinary_length = max_field_bytes // 6
         self._cuts = count()
         self._reads = 0
@@ -62,7 +62,10 @@ class Sanitizer:
                 probe += response_text.decode()
             if (
                 (self._redact and has_needle(probe.lower()))
-                or len(probe) > self._ordinary_length
+                or (
+                    len(probe) > self._ordinary_length
+                    and self._exceeds(message, input_text, response_text)
+                )
                 or ("null" in probe and _has_non_finite((input_json, response_json)))
             ):
                 return self._walked(message, input_json, response_json)
@@ -71,6 +74,14 @@ class Sanitizer:
         except Exception:  # noqa: BLE001 - orjson's and the values' own errors alike
             return self._walked(message, input_json, response_json)
         return message, input_text, response_text
+
+    def _exceeds(self, message: str, input_text: bytes, response_text: bytes) -> bool:
+        """Return whether a field takes more bytes than it may; exact for the two texts."""
+        return (
+            len(input_text) > self._max_bytes
+            or len(response_text) > self._max_bytes
+            or len(message) > self._ordinary_length
+        )
 
     def _walked(
         self, message: str, input_json: object, response_json: object
