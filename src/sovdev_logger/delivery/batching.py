@@ -99,6 +99,10 @@ class BatchSender:
         self._stopping = False
         self._last_reason: str | None = None
 
+    def start(self) -> None:
+        """Start the thread now: an exit hook that logs first could not, from Python 3.12 on."""
+        self._worker.ensure_started()
+
     def put(self, item: bytes) -> None:
         """Queue one item; never blocks. Over the bounds the oldest goes, counted."""
         if self._closed:

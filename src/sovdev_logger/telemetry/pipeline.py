@@ -100,7 +100,9 @@ class Pipeline:
         return [one for one in (self.logs, self.traces, self.metrics) if one is not None]
 
     def _batch_sender(self, name: str, target: SignalTarget) -> BatchSender:
-        return BatchSender(name, self._export(target).send_items)
+        sender = BatchSender(name, self._export(target).send_items)
+        sender.start()
+        return sender
 
     def _export(self, target: SignalTarget) -> OtlpExport:
         transport = HttpTransport(target)
