@@ -20,6 +20,7 @@ from sovdev_logger.selflog import warn_once
 _MAX_REMEMBERED: Final = 4096
 """Distinct function names and trace ids kept ready; beyond it each call pays for its own."""
 
+_MAX_REMEMBERED_CHARACTERS: Final = 256
 _MAX_TRACE_ID_CHARACTERS: Final = 256
 _SHOWN_CHARACTERS: Final = 80
 
@@ -92,7 +93,7 @@ class SovdevLogger:
             except Exception:  # noqa: BLE001
                 peer = self._odd_peer(peer_service)
             if self._counter is not None:
-                failed = exception is not None
+                failed = exception is not None and exception is not False
                 self._counter.count(peer, found, log_type, failed=failed)
             stdlib_logger = self.stdlib_logger
             if stdlib_logger.disabled:
@@ -136,11 +137,21 @@ class SovdevLogger:
         except Exception:  # noqa: BLE001 - unknown, unhashable, or a hash that fails
             return self._odd_peer(peer_service)
 
-    def adopt(self, record: logging.LogRecord) -> Entry:
+    def adopt(self, record: logging.LogRecord) -> Entry | None:
         """Return the entry of a record that plain ``logging`` made, and count it once.
 
-        The peer is INTERNAL and the function is the caller's; ``extra`` becomes the input.
+        The peer is INTERNAL and the function is the caller's; ``extra`` becomes the input. None
+        after a defect of ours, which is said.
         """
+        try:
+            entry = self._entry_of_record(record)
+        except Exception as error:  # noqa: BLE001 - plain logging calls do not raise either
+            _say_defect(error)
+            return None
+        record.__dict__[ENTRY_ATTRIBUTE] = entry
+        return entry
+
+    def _entry_of_record(self, record: logging.LogRecord) -> Entry:
         level = level_of_number(record.levelno)
         error = record.exc_info[1] if record.exc_info else None
         if self._counter is not None:
@@ -150,7 +161,7 @@ class SovdevLogger:
             message: object = record.getMessage()
         except Exception:  # noqa: BLE001 - the arguments may not fit the format, or raise
             message = f"{self.sanitizer.text(record.msg)} {self.sanitizer.text(record.args)}"
-        entry = self._entry(
+        return self._entry(
             level,
             self._function_of(record),
             message,
@@ -162,8 +173,6 @@ class SovdevLogger:
             TRANSACTION,
             int(record.created * 1e9),
         )
-        record.__dict__[ENTRY_ATTRIBUTE] = entry
-        return entry
 
     def _entry(  # noqa: PLR0917
         self,
@@ -299,7 +308,8 @@ class SovdevLogger:
                 "function that logs.",
             )
             text = UNKNOWN_FUNCTION
-        if type(function_name) is str and len(self._functions) < _MAX_REMEMBERED:
+        is_short = type(function_name) is str and len(function_name) <= _MAX_REMEMBERED_CHARACTERS
+        if is_short and len(self._functions) < _MAX_REMEMBERED:
             self._functions[function_name] = text
         return text
 

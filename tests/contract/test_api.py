@@ -532,4 +532,5 @@ def test_an_error_inside_the_logger_is_said_and_hurts_nobody(
 
     monkeypatch.setattr(started.service.logger, "_active_span", fail)
     sovdev_log("info", "f", "m", None)
+    logging.getLogger("orders").info("plain")
     assert "ZeroDivisionError inside the logger" in capsys.readouterr().err

@@ -173,6 +173,38 @@ def test_a_flush_returns_early_when_the_server_does_not_answer(
     assert sender.flush(10).delivered == 7
 
 
+def test_a_server_that_asks_to_be_left_alone_is(
+    make: Callable[..., BatchSender], server: Server
+) -> None:
+    sender = make()
+    server.default = SendResult(retryable=True, retry_after_seconds=60, reason="HTTP 429")
+    sender.put(b"x")
+    started = time.monotonic()
+    assert sender.flush(30).pending == 1
+    sender.put(b"y")
+    assert sender.flush(30).pending == 2
+    assert time.monotonic() - started < 10
+    assert server.attempts == 1
+    server.default = None
+    sender._asked_until = 0.0
+    assert sender.flush(10).pending == 0
+    assert server.taken == [b"x", b"y"]
+
+
+def test_puts_do_not_shorten_the_pause_of_a_flush(
+    make: Callable[..., BatchSender], server: Server
+) -> None:
+    sender = make(batch_max_records=1, backoff=Backoff(0.1, 0.1, uniform=lambda _l, high: high))
+    server.default = DOWN
+    sender.put(b"x")
+    request = sender.begin_flush(30)
+    started = time.monotonic()
+    while request.result is None:
+        sender.put(b"y")
+        assert time.monotonic() - started < 10
+    assert time.monotonic() - started > 0.15
+
+
 def test_a_refusal_is_final_counted_and_said(
     make: Callable[..., BatchSender], server: Server, capsys: pytest.CaptureFixture[str]
 ) -> None:

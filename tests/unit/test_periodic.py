@@ -101,6 +101,14 @@ def test_after_three_attempts_the_next_snapshot_has_it(
     assert capsys.readouterr().err.count("the next export has them") == 1
 
 
+def test_a_server_that_asks_to_be_left_alone_is(
+    make: Callable[..., PeriodicSender], server: Server
+) -> None:
+    server.answers = [SendResult(retryable=True, retry_after_seconds=60, reason="HTTP 429")] * 3
+    assert make().flush(30).pending == 1
+    assert len(server.answers) == 2
+
+
 def test_a_refusal_is_told(make: Callable[..., PeriodicSender], server: Server) -> None:
     server.answers = [SendResult(rejected=1, reason="HTTP 401")]
     result = make().flush(10)

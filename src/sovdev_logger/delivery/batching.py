@@ -30,6 +30,8 @@ DEFAULT_SEND_TIMEOUT_SECONDS: Final = 30.0
 
 QUEUE_FULL: Final = "queue full"
 CLOSED: Final = "closed"
+_MIN_ATTEMPT_SECONDS: Final = 0.05
+
 NO_ANSWER: Final = "no answer in time"
 
 Send = Callable[[Sequence[bytes], float], SendResult]
@@ -79,22 +81,24 @@ class BatchSender:
         self._batch_max_bytes = batch_max_bytes
         self._schedule_delay_seconds = schedule_delay_seconds
         self._backoff = backoff or Backoff()
-        self._worker = WorkerThread(name, self._run)
+        self._worker = WorkerThread(name, self._run, self._outcome)
+        self._closed = False
         self._start_empty()
 
     def _start_empty(self) -> None:
         self._queue: deque[bytes] = deque()
-        self._closed = False
         # Written by the putting side only.
         self._put_count = self._put_bytes = 0
         self._overflow_count = self._overflow_bytes = 0
         self._late_count = 0
         # Written by the sending thread only.
         self._batch: list[bytes] = []
+        self._batch_start = 0
         self._taken_bytes = 0
         self._delivered = self._rejected = 0
         self._failed_attempts = 0
         self._pause = 0.0
+        self._asked_until = 0.0  # when the server said that it may be asked again
         self._due_at: float | None = None
         self._stopping = False
         self._last_reason: str | None = None
@@ -113,7 +117,7 @@ class BatchSender:
         self._put_count += 1
         self._put_bytes += len(item)
         queued = len(queue)
-        if queued == 1 or queued % self._batch_max_records == 0:
+        if queued == 1 or (queued % self._batch_max_records == 0 and queued <= self._max_records):
             self._worker.ensure_started()
             self._worker.channel.put(Wake())
         if queued > self._max_records or self._queued_bytes() > self._max_bytes:
@@ -124,9 +128,9 @@ class BatchSender:
         request = FlushRequest(self._put_count, time.monotonic() + timeout_seconds)
         if self._settled() >= request.target or not self._worker.ensure_started():
             # With nothing to do, or nobody to do it, there is nothing to wait for.
-            request.finish(self._result(request, self._delivered, self._rejected))
+            request.finish(self._outcome(request))
         else:
-            self._worker.channel.put(request)
+            self._worker.ask(request)
         return request
 
     def end_flush(self, request: FlushRequest) -> FlushResult:
@@ -143,7 +147,8 @@ class BatchSender:
     def flush(self, timeout_seconds: float) -> FlushResult:
         """Wait until everything put before has been delivered, refused, or tried in vain.
 
-        Returns early when three attempts failed: what is pending stays queued and is sent later.
+        Returns early when three attempts failed, or the server asked to be left alone for longer:
+        what is pending stays queued and is sent later.
         """
         return self.end_flush(self.begin_flush(timeout_seconds))
 
@@ -181,6 +186,9 @@ class BatchSender:
         self._start_empty()
 
     def _settled(self) -> int:
+        """Return how many items, from the first one on, have met their fate."""
+        if self._batch:
+            return self._batch_start  # what overflowed meanwhile came after the batch in hand
         return self._delivered + self._rejected + self._overflow_count
 
     def _make_room(self) -> None:
@@ -242,31 +250,33 @@ class BatchSender:
     def _serve(self, requests: list[FlushRequest], channel: SimpleQueue[Message]) -> None:
         """Send until every request is answered; later ones join."""
         delivered, rejected = self._delivered, self._rejected
-        pause = 0.0
+        resume_at = self._asked_until
         while True:
-            message = receive(channel, pause)
-            if isinstance(message, FlushRequest):
-                requests.append(message)
-            elif isinstance(message, Stop):
-                self._stopping = True  # once the flushes are answered
             requests = [one for one in requests if not self._answer(one, delivered, rejected)]
             if not requests:
                 self._schedule()
                 return
-            latest = max(one.deadline for one in requests)
-            before = time.monotonic()
-            if self._attempt(max(0.05, latest - before)):
-                pause = 0.0
+            message = receive(channel, resume_at - time.monotonic())
+            if isinstance(message, FlushRequest):
+                requests.append(message)
+            elif isinstance(message, Stop):
+                self._stopping = True  # once the flushes are answered
+            if time.monotonic() < resume_at:
                 continue
-            for one in requests:
-                one.failures += 1
-            pause = min(self._pause, MAX_FLUSH_PAUSE_SECONDS, max(0.0, latest - time.monotonic()))
+            latest = max(one.deadline for one in requests)
+            if not self._attempt(max(_MIN_ATTEMPT_SECONDS, latest - time.monotonic())):
+                for one in requests:
+                    one.failures += 1
+                pause = min(self._pause, MAX_FLUSH_PAUSE_SECONDS)
+                resume_at = min(time.monotonic() + pause, latest)
 
     def _answer(self, request: FlushRequest, delivered: int, rejected: int) -> bool:
         """Finish a request whose time has come; return whether it is finished."""
         is_settled = self._settled() >= request.target
-        is_late = time.monotonic() >= request.deadline
-        if is_settled or is_late or request.failures >= MAX_FLUSH_ATTEMPTS:
+        now = time.monotonic()
+        has_to_wait = self._asked_until - now > MAX_FLUSH_PAUSE_SECONDS
+        has_failed = has_to_wait or request.failures >= MAX_FLUSH_ATTEMPTS
+        if is_settled or has_failed or now >= request.deadline:
             request.finish(self._result(request, delivered, rejected))
             return True
         return False
@@ -282,6 +292,10 @@ class BatchSender:
             timed_out=bool(pending) and time.monotonic() >= request.deadline,
         )
 
+    def _outcome(self, request: FlushRequest) -> FlushResult:
+        """Return the result of a request that nobody works on."""
+        return self._result(request, self._delivered, self._rejected)
+
     def _attempt(self, timeout_seconds: float) -> bool:
         """Send the batch in hand, or the next one; return False when it has to be sent again."""
         if not self._batch:
@@ -296,9 +310,11 @@ class BatchSender:
         if result.retryable:
             self._failed_attempts += 1
             self._pause = self._backoff.delay(self._failed_attempts, result.retry_after_seconds)
+            self._asked_until = time.monotonic() + (result.retry_after_seconds or 0.0)
             self._say_retry(result)
             return False
         self._failed_attempts = 0
+        self._asked_until = 0.0
         self._delivered += result.delivered
         refused = len(self._batch) - result.delivered
         self._rejected += refused
@@ -308,6 +324,7 @@ class BatchSender:
         return True
 
     def _take_batch(self) -> None:
+        self._batch_start = self._settled()
         size = 0
         while self._queue and len(self._batch) < self._batch_max_records:
             try:

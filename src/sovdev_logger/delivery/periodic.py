@@ -45,7 +45,7 @@ class PeriodicSender:
         self._send = send
         self._interval_seconds = interval_seconds
         self._backoff = backoff or Backoff()
-        self._worker = WorkerThread(name, self._run)
+        self._worker = WorkerThread(name, self._run, _too_late)
         self._is_closed = False
 
     def start(self) -> None:
@@ -58,7 +58,7 @@ class PeriodicSender:
         if self._is_closed:
             request.finish(FlushResult())
         elif self._worker.ensure_started():
-            self._worker.channel.put(request)
+            self._worker.ask(request)
         else:
             request.finish(FlushResult(pending=1, reason="the interpreter is ending"))
         return request
@@ -107,6 +107,8 @@ class PeriodicSender:
                 return FlushResult(result.delivered, result.rejected, 0, result.reason)
             if left <= 0 or attempt == MAX_FLUSH_ATTEMPTS:
                 break
+            if (result.retry_after_seconds or 0.0) > MAX_FLUSH_PAUSE_SECONDS:
+                break  # the server asked to be left alone
             pause = self._backoff.delay(attempt, result.retry_after_seconds)
             time.sleep(min(pause, MAX_FLUSH_PAUSE_SECONDS, left))
         return FlushResult(pending=1, reason=result.reason, timed_out=left <= 0)
@@ -124,3 +126,7 @@ class PeriodicSender:
                 "Check the collector and OTEL_EXPORTER_OTLP_ENDPOINT.",
             )
         return result
+
+
+def _too_late(_request: FlushRequest) -> FlushResult:
+    return FlushResult(pending=1, reason="closed")

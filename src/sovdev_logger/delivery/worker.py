@@ -19,6 +19,8 @@ MAX_FLUSH_ATTEMPTS: Final = 3
 
 MAX_FLUSH_PAUSE_SECONDS: Final = 1.0
 
+_WAIT_SLICE_SECONDS: Final = 0.2
+
 
 class FlushRequest:
     """One caller's wish that everything so far be tried, and its wait for the outcome."""
@@ -38,7 +40,10 @@ class FlushRequest:
 
     def wait(self) -> FlushResult | None:
         """Wait for the outcome until the deadline; None when there is none by then."""
-        self._done.acquire(timeout=max(0.0, self.deadline - time.monotonic()))
+        # In slices: a signal that arrives just before the wait begins would not interrupt it.
+        while (left := self.deadline - time.monotonic()) > 0:
+            if self._done.acquire(timeout=min(left, _WAIT_SLICE_SECONDS)):
+                break
         return self.result
 
 
@@ -56,7 +61,13 @@ Message = FlushRequest | Wake | Stop
 class WorkerThread:
     """One daemon thread, started when first needed, that a fork leaves behind."""
 
-    def __init__(self, name: str, run: Callable[[SimpleQueue[Message]], None]) -> None:
+    def __init__(
+        self,
+        name: str,
+        run: Callable[[SimpleQueue[Message]], None],
+        outcome: Callable[[FlushRequest], FlushResult],
+    ) -> None:
+        self._outcome = outcome
         self._name = f"sovdev-{name.replace(' ', '-')}"
         self._run = run
         self.channel: SimpleQueue[Message] = SimpleQueue()
@@ -78,6 +89,12 @@ class WorkerThread:
             return False
         return True
 
+    def ask(self, request: FlushRequest) -> None:
+        """Hand a request to the thread; one that comes too late is answered at once."""
+        self.channel.put(request)
+        if self._has_ended:
+            self._answer_the_rest()
+
     def stop(self, deadline: float) -> None:
         """Ask the thread to end and wait until the deadline; a call that hangs is left alone."""
         thread = self._thread
@@ -95,6 +112,12 @@ class WorkerThread:
         with own_traffic():
             self._run(self.channel)
         self._has_ended = True
+        self._answer_the_rest()
+
+    def _answer_the_rest(self) -> None:
+        while (message := receive(self.channel, 0)) is not None:
+            if isinstance(message, FlushRequest):
+                message.finish(self._outcome(message))
 
 
 def receive(channel: SimpleQueue[Message], timeout_seconds: float | None) -> Message | None:

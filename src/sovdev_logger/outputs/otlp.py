@@ -18,6 +18,7 @@ from sovdev_logger.outputs.base import Adopt, OutputHandler
 from sovdev_logger.selflog import warn_once
 
 _MAX_KEPT_PREFIXES: Final = 4096
+_MAX_KEPT_BYTES: Final = 1024
 
 # Field numbers of opentelemetry.proto.logs.v1.LogRecord.
 _SEVERITY_NUMBER: Final = b"\x10"
@@ -130,7 +131,7 @@ class LogRecordEncoder:
             + length_delimited(_SEVERITY_TEXT, utf8(entry.level.severity_text))
             + b"".join(_attribute(name, entry.fields[name] or "") for name in _STEADY_FIELDS)
         )
-        if len(self._prefixes) < _MAX_KEPT_PREFIXES:
+        if len(self._prefixes) < _MAX_KEPT_PREFIXES and len(prefix) <= _MAX_KEPT_BYTES:
             self._prefixes[key] = prefix
         return prefix
 

@@ -11,6 +11,9 @@ from sovdev_logger.levels import Level
 MAX_LABEL_SETS: Final = 2000
 """The SDK's own default; label values beyond it are counted together as overflow."""
 
+MAX_LABEL_CHARACTERS: Final = 256
+"""Longer label values count as overflow too: memory stays bounded whatever callers pass."""
+
 OVERFLOW: Final = "otel.metric.overflow"
 
 _MAX_PENDING_DURATIONS: Final = 10_000
@@ -70,7 +73,7 @@ class EntryCounts:
         key = (peer, level.name, log_type, failed)
         counter = self._table.get(key)
         if counter is None:
-            if len(self._table) >= MAX_LABEL_SETS:
+            if len(self._table) >= MAX_LABEL_SETS or len(peer) > MAX_LABEL_CHARACTERS:
                 counter = self._overflow[level.is_error or failed]
             else:
                 counter = self._table.setdefault(key, Counter())
@@ -116,7 +119,8 @@ class SpanCounts:
     def labels(self, peer: str, operation_name: str) -> SpanLabels:
         """Return the labels to count a span by; too many distinct ones share the overflow."""
         labels = SpanLabels(peer, operation_name)
-        if labels in self._started or len(self._started) < MAX_LABEL_SETS:
+        is_short = len(peer) + len(operation_name) <= 2 * MAX_LABEL_CHARACTERS
+        if labels in self._started or (is_short and len(self._started) < MAX_LABEL_SETS):
             return labels
         return SpanLabels("", "")
 
