@@ -15,6 +15,7 @@ from sovdev_logger.logger import ActiveSpan, SovdevLogger
 from sovdev_logger.outputs.base import OutputHandler
 from sovdev_logger.outputs.console import ConsoleHandler
 from sovdev_logger.outputs.json_file import JsonFileHandler
+from sovdev_logger.outputs.rotation import forget_held_locks
 from sovdev_logger.peers import PeerResolver
 from sovdev_logger.safety.sanitizer import Sanitizer
 from sovdev_logger.selflog import warn, warn_once
@@ -135,6 +136,7 @@ class Service:
         """Make a forked child independent: fresh locks, queues, ids and process number."""
         identifiers.forget_prepared()
         reentry.forget_all_holders()
+        forget_held_locks()
         self.pipeline.reset_after_fork()
 
 

@@ -128,12 +128,12 @@ def test_a_killed_process_has_in_the_file_what_it_logged(
         assert process.returncode == -number
         # Each number was said after its call had returned; the last one may be cut off.
         last_acknowledged = int(said.split(b"\n")[-2])
-        *whole, torn = (folder / "dev.log").read_bytes().split(b"\n")
+        # The system may cut off the very last write, of a call that had not returned.
+        *whole, _torn = (folder / "dev.log").read_bytes().split(b"\n")
         messages = [strict_json(line.decode())["message"] for line in whole]
         assert messages[: last_acknowledged + 1] == [
             f"number {acknowledged}" for acknowledged in range(last_acknowledged + 1)
         ]
-        assert torn == b""
 
 
 def test_a_signal_handler_may_log_and_shut_down(tmp_path: Path) -> None:

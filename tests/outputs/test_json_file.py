@@ -3,6 +3,7 @@
 import errno
 import logging
 import os
+import signal
 import stat
 import threading
 from pathlib import Path
@@ -322,6 +323,46 @@ def test_threads_and_rotation_lose_and_tear_nothing(tmp_path: Path) -> None:
     written = [message for path in files for message in log.messages(path)]
     assert len(files) > 10
     assert sorted(written) == sorted(f"{n}/{i}" for n in range(8) for i in range(200))
+
+
+def test_a_process_that_hangs_while_it_rotates_stops_nobody(small: Log) -> None:
+    for number in range(3):
+        small.write(f"number {number}")
+    with rotation.rotation_lock(small.path) as is_held:
+        assert is_held
+        for number in range(3, 6):
+            small.write(f"number {number}")
+    small.write("rotated", step_ns=10**9)
+    assert small.messages() == ["rotated"]
+    rotated = small.messages(small.path.with_name("app.log.1"))
+    assert rotated == [f"number {number}" for number in range(6)]
+
+
+def test_a_child_does_not_keep_its_parents_lock(tmp_path: Path) -> None:
+    path = tmp_path / "app.log"
+    with rotation.rotation_lock(path):
+        child = os.fork()
+        if child == 0:
+            rotation.forget_held_locks()
+            signal.pause()
+    try:
+        with rotation.rotation_lock(path) as is_held:
+            assert is_held
+    finally:
+        os.kill(child, signal.SIGKILL)
+        os.waitpid(child, 0)
+
+
+def test_a_child_does_not_unlock_for_its_parent(tmp_path: Path) -> None:
+    path = tmp_path / "app.log"
+    with rotation.rotation_lock(path):
+        child = os.fork()
+        if child == 0:
+            rotation.forget_held_locks()
+            os._exit(0)
+        os.waitpid(child, 0)
+        with rotation.rotation_lock(path) as is_held:
+            assert not is_held
 
 
 def test_without_file_locks_rotation_still_works(

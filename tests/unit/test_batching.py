@@ -9,6 +9,7 @@ from collections.abc import Callable, Iterator, Sequence
 import pytest
 
 from sovdev_logger.delivery import worker
+from sovdev_logger.delivery.batch_worker import BatchLimits
 from sovdev_logger.delivery.batching import BatchSender, SenderCounts
 from sovdev_logger.delivery.results import SendResult
 from sovdev_logger.delivery.retry import Backoff
@@ -54,7 +55,10 @@ def make(server: Server) -> Iterator[Callable[..., BatchSender]]:
     made: list[BatchSender] = []
 
     def make_one(**options: object) -> BatchSender:
-        options = {"backoff": NO_PAUSE, "schedule_delay_seconds": 600.0, **options}
+        names = ("max_records", "max_bytes", "delay_seconds")
+        given = {n: options.pop(f"batch_{n}") for n in names if f"batch_{n}" in options}
+        limits = BatchLimits(**{"delay_seconds": 600.0, **given})  # type: ignore[arg-type]
+        options = {"backoff": NO_PAUSE, "limits": limits, **options}
         made.append(BatchSender("log entries", server.send, **options))  # type: ignore[arg-type]
         return made[-1]
 
@@ -99,7 +103,7 @@ def test_a_full_batch_goes_at_once_and_a_small_one_after_the_delay(
     for number in range(25):
         sender.put(b"%d" % number)
     wait_for(lambda: len(server.taken) == 20)
-    soon = make(schedule_delay_seconds=0.01)
+    soon = make(batch_delay_seconds=0.01)
     soon.put(b"soon")
     wait_for(lambda: b"soon" in server.taken)
 
@@ -107,7 +111,7 @@ def test_a_full_batch_goes_at_once_and_a_small_one_after_the_delay(
 def test_a_backlog_goes_without_a_pause_between_its_batches(
     make: Callable[..., BatchSender], server: Server
 ) -> None:
-    sender = make(batch_max_records=10, schedule_delay_seconds=0.01)
+    sender = make(batch_max_records=10, batch_delay_seconds=0.01)
     server.gate.clear()
     for number in range(200):
         sender.put(b"%d" % number)
@@ -146,7 +150,7 @@ def test_what_fails_is_sent_again_in_order(
 def test_without_a_flush_the_backoff_decides(
     make: Callable[..., BatchSender], server: Server, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    sender = make(schedule_delay_seconds=0.01)
+    sender = make(batch_delay_seconds=0.01)
     server.answers = [DOWN] * 5
     sender.put(b"x")
     wait_for(lambda: server.taken == [b"x"])
@@ -186,7 +190,7 @@ def test_a_server_that_asks_to_be_left_alone_is(
     assert time.monotonic() - started < 10
     assert server.attempts == 1
     server.default = None
-    sender._asked_until = 0.0
+    sender._worker._asked_until = 0.0
     assert sender.flush(10).pending == 0
     assert server.taken == [b"x", b"y"]
 
@@ -414,7 +418,7 @@ def test_without_threads_everything_stays_queued(
 def test_the_counts_add_up_at_every_moment(
     make: Callable[..., BatchSender], server: Server
 ) -> None:
-    sender = make(max_records=200, batch_max_records=16, schedule_delay_seconds=0.001)
+    sender = make(max_records=200, batch_max_records=16, batch_delay_seconds=0.001)
     stop = threading.Event()
     wrong: list[SenderCounts] = []
 
@@ -438,7 +442,7 @@ def test_the_counts_add_up_at_every_moment(
 
 
 def test_a_forked_child_starts_empty_and_sends_its_own(server: Server) -> None:
-    sender = BatchSender("log entries", server.send, schedule_delay_seconds=600)
+    sender = BatchSender("log entries", server.send, limits=BatchLimits(delay_seconds=600))
     sender.put(b"the parent's")
     reader, writer = os.pipe()
     child = os.fork()

@@ -102,12 +102,6 @@ class WorkerThread:
             self.channel.put(Stop())
             thread.join(max(0.0, deadline - time.monotonic()))
 
-    def forget(self) -> None:
-        """Be as new: in a forked child the thread does not exist."""
-        self.channel = SimpleQueue()
-        self._thread = None
-        self._has_ended = False
-
     def _run_marked(self) -> None:
         with own_traffic():
             self._run(self.channel)

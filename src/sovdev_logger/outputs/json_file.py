@@ -31,6 +31,8 @@ _PATH_CHECK_INTERVAL_NS: Final = 1_000_000
 """How long a rename by somebody else may go unnoticed: a look at the path costs as much as the
 write, and what is written meanwhile is in the renamed file, not lost."""
 
+_ROTATION_RETRY_NS: Final = 1_000_000_000
+
 _NEWLINE: Final = b"\n"
 
 # Without O_NONBLOCK a named pipe that nobody reads would hold the caller.
@@ -93,6 +95,7 @@ class JsonFileHandler(OutputHandler):
         self._inode = 0
         self._size = 0
         self._checked_ns = 0
+        self._gave_up_ns = 0
         self._torn = False
 
     def write(self, entry: Entry) -> None:
@@ -181,8 +184,14 @@ class JsonFileHandler(OutputHandler):
         self._limit = self._max_bytes if stat.S_ISREG(found.st_mode) else 0
 
     def _rotate(self, needed: int) -> None:
-        """Rotate unless another process just did; one process at a time."""
-        with rotation_lock(self.path):
+        """Rotate, unless another process just did."""
+        if abs(self._checked_ns - self._gave_up_ns) < _ROTATION_RETRY_NS:
+            return
+        with rotation_lock(self.path) as is_held:
+            if not is_held:
+                # Whoever holds the lock hangs: write on, over the limit, and try again later.
+                self._gave_up_ns = self._checked_ns
+                return
             self._look_at_the_path(self._checked_ns)
             if self._size and self._size + needed > self._limit:
                 self._close_descriptor()
