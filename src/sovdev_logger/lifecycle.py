@@ -117,6 +117,7 @@ class Service:
 
     def flush(self, timeout_seconds: float = FLUSH_TIMEOUT_SECONDS) -> None:
         """Wait until everything logged so far has been tried, at most ``timeout_seconds``."""
+        self._write_parked()
         for name, result in self.pipeline.flush(timeout_seconds).items():
             _say_result(name, result)
 
@@ -125,8 +126,13 @@ class Service:
         if self._is_shut_down:
             return
         self._is_shut_down = True
+        self._write_parked()
         for name, result in self.pipeline.close(timeout_seconds).items():
             _say_result(name, result)
+
+    def _write_parked(self) -> None:
+        for output in self.attachment.outputs:
+            output.write_parked()
 
     def shutdown_at_exit(self) -> None:
         """End within the exit's own deadline, whatever the collector does."""

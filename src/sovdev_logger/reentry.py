@@ -54,16 +54,32 @@ class Turnstile(Generic[Item]):
         if self._owner == me:
             self._park(item)
             return
-        with self._lock:
-            self._owner = me
+        try:
+            with self._lock:
+                self._owner = me
+                try:
+                    self._action(item)
+                except Exception as error:  # noqa: BLE001 - the owner of the action decides
+                    self._on_error(error)
+                finally:
+                    self._owner = _NOBODY
+        finally:
+            # Also when a signal handler that parked something goes on to end the program.
+            if self._parked:
+                self._take_parked()
+
+    def deal_with_parked(self, aside: Callable[[Item], None]) -> None:
+        """Run ``aside`` for what is parked if this thread is inside, for its outer frame.
+
+        For a flush in a signal handler, which may end the program without going back.
+        """
+        if self._owner != threading.get_ident():
+            return
+        while self._parked:
             try:
-                self._action(item)
-            except Exception as error:  # noqa: BLE001 - the owner of the action decides
+                aside(self._parked.popleft())
+            except Exception as error:  # noqa: BLE001 - as in submit
                 self._on_error(error)
-            finally:
-                self._owner = _NOBODY
-        if self._parked:
-            self._take_parked()
 
     def run(self, task: Callable[[], None]) -> None:
         """Run ``task`` alone, unless this thread is already inside: then it is left out."""

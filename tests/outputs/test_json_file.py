@@ -365,6 +365,23 @@ def test_a_child_does_not_unlock_for_its_parent(tmp_path: Path) -> None:
             assert not is_held
 
 
+def test_a_handler_that_ends_the_program_has_its_last_words_in_the_file(
+    tmp_path: Path,
+) -> None:
+    def write(descriptor: int, data: bytes) -> int:
+        if b"interrupted" in data:
+            log.write("last words")
+            log.handler.write_parked()
+            raise SystemExit
+        return os.write(descriptor, data)
+
+    log = Log(tmp_path / "app.log", write=write)
+    with pytest.raises(SystemExit):
+        log.write("interrupted")
+    log.handler.close()
+    assert log.messages() == ["last words"]
+
+
 def test_without_file_locks_rotation_still_works(
     small: Log, monkeypatch: pytest.MonkeyPatch
 ) -> None:

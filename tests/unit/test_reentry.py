@@ -38,6 +38,52 @@ def test_an_exception_frees_the_turnstile_and_loses_nothing_parked() -> None:
     assert sorted(done) == ["next", "parked"]
 
 
+def test_what_was_parked_is_done_when_the_program_is_ended_from_inside() -> None:
+    done: list[str] = []
+
+    def action(item: str) -> None:
+        if item == "interrupted":
+            turnstile.submit("last words")
+            raise SystemExit
+        done.append(item)
+
+    turnstile: Turnstile[str] = Turnstile(action)
+    with pytest.raises(SystemExit):
+        turnstile.submit("interrupted")
+    assert done == ["last words"]
+
+
+def test_what_is_parked_can_be_dealt_with_inside() -> None:
+    done: list[str] = []
+
+    def action(item: str) -> None:
+        if item == "outer":
+            turnstile.submit("inner")
+            turnstile.deal_with_parked(lambda parked: done.append(f"aside: {parked}"))
+        done.append(item)
+
+    turnstile: Turnstile[str] = Turnstile(action)
+    turnstile.submit("outer")
+    turnstile.deal_with_parked(done.append)
+    assert done == ["aside: inner", "outer"]
+
+
+def test_an_error_aside_goes_where_errors_go() -> None:
+    errors: list[Exception] = []
+
+    def fail(_: str) -> None:
+        raise ValueError
+
+    def action(item: str) -> None:
+        if item == "outer":
+            turnstile.submit("inner")
+            turnstile.deal_with_parked(fail)
+
+    turnstile: Turnstile[str] = Turnstile(action, errors.append)
+    turnstile.submit("outer")
+    assert len(errors) == 1
+
+
 def test_threads_pass_one_at_a_time() -> None:
     inside: list[int] = []
     most = 0

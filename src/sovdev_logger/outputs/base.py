@@ -54,6 +54,14 @@ class OutputHandler(logging.Handler):
         """Write one entry; called by one frame at a time."""
         raise NotImplementedError
 
+    def write_parked(self) -> None:
+        """Write what this thread parked here, if it is inside; its outer frame may never go on."""
+        self._turnstile.deal_with_parked(self.write_aside)
+
+    def write_aside(self, entry: Entry) -> None:
+        """Write one entry while another is being written in an outer frame of this thread."""
+        self.write(entry)
+
     def report(self, error: Exception) -> None:
         """Say what went wrong, once, and how to mend it."""
         raise NotImplementedError

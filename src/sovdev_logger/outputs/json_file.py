@@ -122,6 +122,14 @@ class JsonFileHandler(OutputHandler):
         if written != size:
             self._write_rest(line[written:])
 
+    def write_aside(self, entry: Entry) -> None:
+        """Append one line by a descriptor of its own: ours may be between two files."""
+        descriptor = _open_for_appending(self._path_text)
+        try:
+            self._write(descriptor, entry.line())
+        finally:
+            os.close(descriptor)
+
     def report(self, error: Exception) -> None:
         """Count the lost entry, say once what to do, and start afresh with the next entry."""
         self.lost_count += 1
