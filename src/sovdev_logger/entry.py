@@ -1,9 +1,10 @@
 """The entry: the fields of one log call, built once and read by every output."""
 
+import json
 from typing import Any, Final, NamedTuple
 
-from sovdev_logger.levels import Level
-from sovdev_logger.safety.encoding import dumps_line
+from sovdev_logger.levels import BY_EXACT_NAME, Level
+from sovdev_logger.safety.encoding import Fragment, dumps, dumps_line
 
 TRANSACTION: Final = "transaction"
 JOB_STATUS: Final = "job.status"
@@ -56,9 +57,29 @@ class Entry:
     exception: BaseException | None
     _line: bytes | None
 
+    def __reduce__(self) -> tuple[Any, ...]:
+        """Let handlers of others pickle the record, as those do that send it to a process."""
+        return _restored, (self.line(), self.level.name, self.time_ns, self.trace_digits)
+
     def line(self) -> bytes:
         """Return the entry as one line of JSON with its newline; made once, kept."""
         line = self._line
         if line is None:
             line = self._line = dumps_line(self.fields)
         return line
+
+
+def _restored(line: bytes, level: str, time_ns: int, trace_digits: str | None) -> Entry:
+    fields = json.loads(line)
+    entry = Entry()
+    entry.level = BY_EXACT_NAME[level]
+    entry.time_ns = time_ns
+    entry.trace_digits = trace_digits
+    entry.input_text = dumps(fields["input_json"])
+    entry.response_text = dumps(fields["response_json"])
+    fields["input_json"] = Fragment(entry.input_text)
+    fields["response_json"] = Fragment(entry.response_text)
+    entry.fields = fields
+    entry.exception = None
+    entry._line = line  # noqa: SLF001
+    return entry

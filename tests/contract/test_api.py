@@ -4,6 +4,7 @@ import inspect
 import io
 import logging
 import logging.config
+import pickle
 import re
 import sys
 import threading
@@ -459,6 +460,28 @@ def test_handlers_of_others_get_stdlib_records(start: Start) -> None:
         logging.getLogger("orders").removeHandler(other)
     assert stream.getvalue().splitlines()[:2] == ["orders CRITICAL place both", "ValueError: x"]
     assert started.last["message"] == "both"
+
+
+def test_records_can_be_pickled_by_handlers_of_others(start: Start) -> None:
+    started = start(name="orders")
+    pickled: list[bytes] = []
+
+    class Sends(logging.Handler):
+        def emit(self, record: logging.LogRecord) -> None:
+            pickled.append(pickle.dumps(record))
+
+    other = Sends()
+    logging.getLogger("orders").addHandler(other)
+    try:
+        sovdev_log("warn", "place", "both", "BRREG", {"a": [1]}, trace_id="order-17")
+    finally:
+        logging.getLogger("orders").removeHandler(other)
+    record = pickle.loads(pickled[0])  # noqa: S301
+    assert record.getMessage() == "both"
+    for handler in logging.getLogger("orders").handlers:
+        handler.handle(record)
+    first, again = started.log_path.read_bytes().splitlines()
+    assert first == again
 
 
 def test_dictconfig_does_not_silence_the_service(start: Start) -> None:
