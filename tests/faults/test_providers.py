@@ -70,6 +70,47 @@ def test_the_applications_tracer_provider_is_used(
     assert "span_id" in entry
 
 
+def test_a_provider_that_raises_hurts_nobody(tmp_path: Path) -> None:
+    finished = subprocess.run(
+        [
+            sys.executable,
+            "-c",
+            textwrap.dedent(
+                """
+                from opentelemetry import trace
+                from opentelemetry.sdk.trace import SpanProcessor, TracerProvider
+                import sovdev_logger as log
+
+                class Raises(SpanProcessor):
+                    def on_start(self, span, parent_context=None):
+                        if span.name == "bad start":
+                            raise ZeroDivisionError
+                    def on_end(self, span):
+                        raise ZeroDivisionError
+
+                provider = TracerProvider()
+                provider.add_span_processor(Raises())
+                trace.set_tracer_provider(provider)
+                log.sovdev_initialize("orders")
+                for name in ("bad start", "bad end"):
+                    span = log.sovdev_start_span(name)
+                    log.sovdev_log("info", "f", name, None)
+                    log.sovdev_end_span(span, ValueError("x"))
+                log.sovdev_log("info", "f", "outside", None)
+                """
+            ),
+        ],
+        env={**os.environ, **environment(tmp_path)},
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=True,
+    )
+    assert finished.stderr.count("raised ZeroDivisionError at a span's") == 2
+    entries = read_lines(tmp_path / "dev.log")
+    assert ["span_id" in entry for entry in entries] == [True, True, False]
+
+
 def test_no_global_provider_is_set(tmp_path: Path) -> None:
     with OtlpReceiver() as receiver:
         run(

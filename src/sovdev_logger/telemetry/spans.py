@@ -131,14 +131,15 @@ class Spans:
             return
         span.ended = True
         self._restore_parent(span)
+        if self._counts is not None:
+            elapsed_ms = (time.perf_counter() - span._started) * 1000  # noqa: SLF001
+            self._counts.end(span.labels, elapsed_ms)
         try:
             if error is not None and error is not False:
                 self._mark_failed(span._otel_span, error)  # noqa: SLF001
-        finally:
             span._otel_span.end()  # noqa: SLF001
-            if self._counts is not None:
-                elapsed_ms = (time.perf_counter() - span._started) * 1000  # noqa: SLF001
-                self._counts.end(span.labels, elapsed_ms)
+        except Exception as failure:  # noqa: BLE001 - the processors may be anybody's
+            _say_failure("end", failure)
 
     def _start_otel_span(
         self,
@@ -147,14 +148,14 @@ class Spans:
         attributes: dict[str, AttributeValue],
         parent: Context,
     ) -> trace.Span:
-        tracer = self._tracer()
-        if tracer is not None:
-            try:
+        try:
+            tracer = self._tracer()
+            if tracer is not None:
                 span = tracer.start_span(name, context=parent, kind=kind, attributes=attributes)
                 if span.get_span_context().is_valid:
                     return span
-            except Exception as error:  # noqa: BLE001 - the tracer may be anybody's
-                warn_once("tracer", f"the tracer failed to start a span: {error!r}.")
+        except Exception as failure:  # noqa: BLE001 - the tracer may be anybody's
+            _say_failure("start", failure)
         return _local_span(parent)
 
     def _tracer(self) -> Tracer | None:
@@ -268,3 +269,11 @@ def _current_task_id() -> int:
 def _qualified(kind: type) -> str:
     module = kind.__module__
     return kind.__qualname__ if module == "builtins" else f"{module}.{kind.__qualname__}"
+
+
+def _say_failure(what: str, failure: Exception) -> None:
+    warn_once(
+        f"span:{what}:{type(failure).__name__}",
+        f"a tracer or span processor raised {type(failure).__name__} at a span's {what}; check the "
+        "application's OpenTelemetry providers.",
+    )
