@@ -9,7 +9,8 @@ from uuid import uuid4
 _BATCH: Final = 256
 """Ids made from one read of the system's randomness; a single read costs as much as the rest."""
 
-_NANOSECONDS: Final = 1_000_000_000
+_MICROSECOND_NS: Final = 1000
+_SECOND_US: Final = 1_000_000
 _HEX_DIGITS: Final = 32
 _NO_TRACE: Final = "0" * _HEX_DIGITS
 
@@ -86,13 +87,15 @@ class Clock:
 
     def __init__(self, time_ns: Callable[[], int] = time.time_ns) -> None:
         self.time_ns = time_ns
-        self._second = (-1, "")
+        self._second = (-_SECOND_US, "")
 
     def iso(self, now_ns: int) -> str:
         """Return nanoseconds since the epoch as ``2026-01-31T12:00:00.123456+00:00``."""
-        second, nanosecond = divmod(now_ns, _NANOSECONDS)
-        kept = self._second
-        if kept[0] != second:
-            kept = (second, time.strftime("%Y-%m-%dT%H:%M:%S", time.gmtime(second)))
-            self._second = kept
-        return f"{kept[1]}.{nanosecond // 1000:06d}+00:00"
+        now_us = now_ns // _MICROSECOND_NS
+        start_us, text = self._second
+        microsecond = now_us - start_us
+        if not 0 <= microsecond < _SECOND_US:
+            second, microsecond = divmod(now_us, _SECOND_US)
+            text = time.strftime("%Y-%m-%dT%H:%M:%S.", time.gmtime(second))
+            self._second = (now_us - microsecond, text)
+        return f"{text}{microsecond:06d}+00:00"

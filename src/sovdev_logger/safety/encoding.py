@@ -61,15 +61,11 @@ def stdlib_dumps_line(fields: Mapping[str, object]) -> bytes:
     return b"{" + b",".join(pairs) + b"}\n"
 
 
-def _orjson_dumps_line(fields: Mapping[str, object]) -> bytes:
-    return orjson.dumps(fields, None, orjson.OPT_APPEND_NEWLINE)
-
-
 Fragment: Callable[[bytes], object] = StdlibFragment if orjson is None else orjson.Fragment
 """Marks bytes as JSON that is encoded already, to stand as a value in ``dumps_line``."""
 
 dumps_line: Callable[[Mapping[str, object]], bytes] = (
-    stdlib_dumps_line if orjson is None else _orjson_dumps_line
+    stdlib_dumps_line if orjson is None else partial(orjson.dumps, option=orjson.OPT_APPEND_NEWLINE)
 )
 """Encode a flat entry of strings and fragments as one line that ends with a newline.
 

@@ -39,6 +39,9 @@ _NUMPY_MAX_ITEMS: Final = 10_000
 _SECONDS_PER_HOUR: Final = 3600
 
 
+_NAME_OF_CLASS: Final = type.__dict__["__name__"].__get__
+
+
 class _NoRoom:
     """Stands for a value that the budget has no room for."""
 
@@ -55,6 +58,11 @@ def clean_text(text: str) -> str:
     return text
 
 
+def type_name(value: object) -> str:
+    """Return the name of a value's class, past whatever a metaclass makes of ``__name__``."""
+    return clean_text(_NAME_OF_CLASS(type(value)))
+
+
 def describe(value: object, how: Callable[[Any], str] = repr) -> str:
     """Return ``how(value)``, or a mark with the type's name where that fails."""
     try:
@@ -63,7 +71,7 @@ def describe(value: object, how: Callable[[Any], str] = repr) -> str:
             return clean_text(str.__str__(text))
     except Exception:  # noqa: BLE001, S110 - whatever a value does to avoid being shown
         pass
-    return f"[unserialisable {type(value).__name__}]"
+    return f"[unserialisable {type_name(value)}]"
 
 
 class Walk:
@@ -94,7 +102,7 @@ class Walk:
         except RecursionError:
             return self._text(TOO_DEEP)
         except Exception:  # noqa: BLE001 - a value may fail in any way while it is read
-            return self._text(f"[unserialisable {type(value).__name__}]")
+            return self._text(f"[unserialisable {type_name(value)}]")
 
     def _of_any(self, value: Any) -> Any:  # noqa: PLR0911 - one line a kind
         if isinstance(value, Enum):
@@ -121,7 +129,7 @@ class Walk:
         if fields is not None:
             return self._container(value, lambda it: self._fields(it, fields))
         if isinstance(value, Set):
-            return self._container(value, lambda it: self._sequence(_sorted(it)))
+            return self._container(value, self._set)
         if isinstance(value, (Sequence, deque)):
             return self._container(value, self._sequence)
         if type(value).__module__ == "numpy" and getattr(value, "size", 0) <= _NUMPY_MAX_ITEMS:
@@ -178,20 +186,27 @@ class Walk:
             self._inside.discard(id(value))
 
     def _sequence(self, items: Any) -> list[Any]:
+        if self._redact and type(items) is tuple and _is_credential_pair(items):
+            items = (items[0], REDACTED)
+        return self._items(items, items)
+
+    def _set(self, values: Any) -> list[Any]:
+        return self._items(_sorted(values, self._left), values)
+
+    def _items(self, items: Any, whole: Any) -> list[Any]:
         plain: list[Any] = []
         for item in items:
             found = self._value(item) if self._take(1) else _NO_ROOM
             if found is _NO_ROOM:
                 self.was_cut = True
-                plain.append(_left_out(_count(items) - len(plain)))
+                plain.append(_left_out(_count(whole) - len(plain)))
                 return plain
             plain.append(found)
         self._left += _MARK_BYTES
         return plain
 
     def _mapping(self, mapping: Any) -> dict[str, Any]:
-        items = _snapshot(mapping)
-        return self._pairs(items, len(items))
+        return self._pairs(_snapshot(mapping, self._left), _count(mapping))
 
     def _fields(self, value: Any, names: Sequence[str]) -> dict[str, Any]:
         return self._pairs(((name, _attribute(value, name)) for name in names), len(names))
@@ -211,8 +226,7 @@ class Walk:
         return plain
 
     def _item(self, name: str, item: Any) -> Any:
-        is_secret = self._redact and not (item is None or isinstance(item, bool))
-        if is_secret and is_sensitive_key(name):
+        if self._redact and not _says_nothing(item) and is_sensitive_key(name):
             return self._text(REDACTED)
         return self._value(item)
 
@@ -263,21 +277,34 @@ def _count(items: Any) -> int:
         return 0
 
 
-def _snapshot(mapping: Any) -> list[tuple[Any, Any]]:
-    """Return the items of a mapping that another thread may be changing."""
+def _says_nothing(value: Any) -> bool:
+    """Return whether a value only tells that there is a credential, or that there is none."""
+    return value is None or value is True or value is False
+
+
+def _is_credential_pair(pair: tuple[Any, ...]) -> bool:
+    """Return whether a tuple is a name and a credential, as servers hand over their headers."""
+    if len(pair) != 2 or _says_nothing(pair[1]):  # noqa: PLR2004 - a pair
+        return False
+    name = pair[0].decode("latin-1") if type(pair[0]) is bytes else pair[0]
+    return type(name) is str and is_sensitive_key(name)
+
+
+def _snapshot(mapping: Any, most: int) -> list[tuple[Any, Any]]:
+    """Return at most so many items of a mapping that another thread may be changing."""
     if isinstance(mapping, dict):
         for _ in range(3):
             try:
-                return list(dict.items(mapping))
+                return list(islice(dict.items(mapping), most))
             except RuntimeError:
                 continue
         return []
-    return [(key, value) for key, value in islice(mapping.items(), 0, None)]
+    return [(key, value) for key, value in islice(mapping.items(), most)]
 
 
-def _sorted(values: Any) -> list[Any]:
-    """Return a set's values in a stable order where they have one."""
-    items = list(values)
+def _sorted(values: Any, most: int) -> list[Any]:
+    """Return at most so many of a set's values, in a stable order where they have one."""
+    items = list(islice(values, most))
     try:
         return sorted(items)
     except Exception:  # noqa: BLE001 - values of several kinds, or hostile ones
@@ -304,7 +331,7 @@ def _known_text(value: Any) -> str | None:
     if isinstance(value, (bytes, bytearray, memoryview)):
         return _bytes_text(value)
     if isinstance(value, BaseException):
-        return f"{type(value).__qualname__}: {describe(value, str)}"
+        return f"{type_name(value)}: {describe(value, str)}"
     return None
 
 

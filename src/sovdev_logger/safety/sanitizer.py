@@ -6,7 +6,7 @@ from typing import Any, Final
 
 from sovdev_logger.safety.encoding import dumps, fast_dumps
 from sovdev_logger.safety.jsonable import Walk, clean_text, cut_text, describe
-from sovdev_logger.safety.redaction import has_needle, redact_head
+from sovdev_logger.safety.redaction import may_contain_secret, redact_head
 from sovdev_logger.safety.stacktrace import MAX_CHARACTERS, exception_message, exception_text
 
 DEFAULT_MAX_FIELD_BYTES: Final = 65536
@@ -61,7 +61,7 @@ class Sanitizer:
                 response_text = fast_dumps(response_json)
                 probe += response_text.decode()
             if (
-                (self._redact and has_needle(probe.lower()))
+                (self._redact and may_contain_secret(probe))
                 or (
                     len(probe) > self._ordinary_length
                     and self._exceeds(message, input_text, response_text)

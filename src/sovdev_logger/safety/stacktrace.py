@@ -1,11 +1,10 @@
 """An exception in 350 characters: what a reader needs first, and what caused it."""
 
 from collections.abc import Callable, Iterator
-from pathlib import PurePath
 from types import FrameType, TracebackType
 from typing import Final
 
-from sovdev_logger.safety.jsonable import describe
+from sovdev_logger.safety.jsonable import describe, type_name
 
 MAX_CHARACTERS: Final = 350
 
@@ -42,6 +41,13 @@ def exception_text(
     Outer frames that do not fit are left out with a mark. Costs the same for a traceback of
     thousands of frames as for one of dozens. Never raises.
     """
+    try:
+        return _described(error, limit, redact)
+    except Exception:  # noqa: BLE001 - a class may make its cause or its frames fail
+        return _shorten(f"{type_name(error)}: {redact(exception_message(error))}", limit)
+
+
+def _described(error: BaseException, limit: int, redact: Redact) -> str:
     head = _shorten(_line(error, redact), limit // _HEAD_SHARE)
     lines = [head, *_members(error, redact), *_causes(error, redact)]
     kept: list[str] = []
@@ -122,7 +128,7 @@ def _innermost(trace: TracebackType | None) -> tuple[list[tuple[FrameType, int]]
 
 def _frame_line(frame: FrameType, number: int) -> str:
     code = frame.f_code
-    file = _shorten(PurePath(code.co_filename).name, 60)
+    file = _shorten(code.co_filename.replace("\\", "/").rpartition("/")[2], 60)
     name = _shorten(code.co_qualname, 80)
     return f"  at {name} ({file}:{number})".translate(_CONTROLS)
 
