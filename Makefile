@@ -39,7 +39,7 @@ build: $(VENV)/checks  ## Wheel and sdist in dist/.
 	$(BIN)/python -m build --outdir dist .
 
 bench: $(VENV)/ready  ## Compare with the floor and with a hand-wired logger.
-	$(BIN)/python benchmarks/run.py
+	$(BIN)/python benchmarks/run.py --markdown benchmarks/RESULTS.md
 
 clean:
 	rm -rf .venv .venv-* dist logs .coverage* .mypy_cache .pytest_cache .ruff_cache .hypothesis

@@ -66,6 +66,11 @@ _ASSIGNMENT = re.compile(
 )
 _ELEMENT = re.compile(rf"({CREDENTIAL_NAME}{KEY_SUFFIX}>)[^<>]+(?=</)", _FLAGS)
 _QUERY = re.compile(r"([?&](?:key|auth|pass|sig)=)[^&\s\"'<>#]+", _FLAGS)
+_OPTION = re.compile(
+    rf"(?P<head>(?<![\w-])--[\w-]{{0,40}}?{CREDENTIAL_NAME}(?:\\{{0,8}}[\"'],?)?[ \t]{{1,5}})"
+    rf"{_NOTHING}(?:{_QUOTED}|(?P<bare>(?!-){_UNQUOTED}))",
+    _FLAGS,
+)
 _BEARER = re.compile(
     r"((?<![a-z0-9])bearer(?:[ \t]{1,20}|%20|\\{0,8}[\"']?[ \t]{0,3}[:=][ \t]{0,3}\\{0,8}[\"']?))"
     r"([\w.~+/=-]+)",
@@ -157,6 +162,8 @@ def redact_text(text: str) -> str:
     if "://" in lowered:
         text = _USER_INFO.sub(_without_password, text)
     text = _ASSIGNMENT.sub(_without_value, text)
+    if "--" in text:
+        text = _OPTION.sub(_without_option, text)
     text = _ELEMENT.sub(rf"\1{REDACTED}", text)
     text = _QUERY.sub(rf"\1{REDACTED}", text)
     if "eyJ" in text:
@@ -210,6 +217,11 @@ def _without_value(match: re.Match[str]) -> str:
     opening = match["esc"] or match["dq"] or match["sq"] or ""
     closing = match["esc_end"] or match["dq_end"] or match["sq_end"] or ""
     return f"{match['head']}{opening}{REDACTED}{closing}"
+
+
+def _without_option(match: re.Match[str]) -> str:
+    is_prose = match["bare"] is not None and _PROSE.match(match.string, match.start("bare"))
+    return match[0] if is_prose else _without_value(match)
 
 
 def _without_authorization(match: re.Match[str]) -> str:

@@ -1,17 +1,29 @@
 """The door to this room: what the call path asks to have its values made safe."""
 
 import math
-from itertools import count
+from gc import is_tracked
+from itertools import count, islice
 from typing import Any, Final
 
 from sovdev_logger.safety.encoding import dumps, fast_dumps
-from sovdev_logger.safety.jsonable import Walk, clean_text, cut_text, describe
+from sovdev_logger.safety.jsonable import (
+    MAX_DEPTH,
+    TOO_DEEP,
+    Walk,
+    clean_text,
+    cut_text,
+    describe,
+)
 from sovdev_logger.safety.redaction import may_contain_secret, redact_head
 from sovdev_logger.safety.stacktrace import MAX_CHARACTERS, exception_message, exception_text
 
 DEFAULT_MAX_FIELD_BYTES: Final = 65536
 
 _NULL: Final = b"null"
+
+_SPARE_BYTES: Final = 64 * MAX_DEPTH
+"""More than a walk keeps back for its marks, so that it cuts nothing that would fit."""
+_BRANCHES_TRIED: Final = 16
 
 
 class Sanitizer:
@@ -49,11 +61,16 @@ class Sanitizer:
         Ordinary values are encoded as they are; only what orjson refuses, what may hold a
         credential or a number that JSON lacks, and what is too large, is walked.
         """
-        if fast_dumps is None:
+        if fast_dumps is None or type(message) is not str:
             return self._walked(message, input_json, response_json)
         input_text = response_text = _NULL
         probe = message
         try:
+            # A dict of plain values alone is not tracked and cannot multiply: the common case.
+            if (is_tracked(input_json) and self._multiplies(input_json)) or (
+                is_tracked(response_json) and self._multiplies(response_json)
+            ):
+                return self._walked(message, input_json, response_json)
             if input_json is not None:
                 input_text = fast_dumps(input_json)
                 probe += input_text.decode()
@@ -61,11 +78,11 @@ class Sanitizer:
                 response_text = fast_dumps(response_json)
                 probe += response_text.decode()
             if (
-                (self._redact and may_contain_secret(probe))
-                or (
+                (
                     len(probe) > self._ordinary_length
                     and self._exceeds(message, input_text, response_text)
                 )
+                or (self._redact and may_contain_secret(probe))
                 or ("null" in probe and _has_non_finite((input_json, response_json)))
             ):
                 return self._walked(message, input_json, response_json)
@@ -83,6 +100,23 @@ class Sanitizer:
             or len(message) > self._ordinary_length
         )
 
+    def _multiplies(self, value: Any) -> bool:
+        """Return whether a value's first branches alone hold more than can fit.
+
+        Lists that hold one another several times may stand for more items than there is memory;
+        the encoder would write out each.
+        """
+        items = 1
+        for _ in range(MAX_DEPTH):
+            if not isinstance(value, (dict, list, tuple)):
+                return False
+            items *= len(value) or 1
+            if items > self._max_bytes:
+                return True
+            inside = islice(value.values() if isinstance(value, dict) else value, _BRANCHES_TRIED)
+            value = next((item for item in inside if isinstance(item, (dict, list, tuple))), None)
+        return False
+
     def _walked(
         self, message: str, input_json: object, response_json: object
     ) -> tuple[str, bytes, bytes]:
@@ -90,11 +124,19 @@ class Sanitizer:
 
     def json_text(self, value: object) -> bytes:
         """Return any value as compact JSON, redacted and bounded, by way of the walk."""
-        walk = Walk(self._max_bytes, redact=self._redact)
-        text = dumps(walk.plain(value))
-        if walk.was_cut:
+        try:
+            text, was_cut = self._walk(value, self._max_bytes + _SPARE_BYTES)
+            if was_cut or len(text) > self._max_bytes:
+                text, was_cut = self._walk(value, self._max_bytes)
+        except RecursionError:  # the caller's own stack is all but full
+            text, was_cut = f'"{TOO_DEEP}"'.encode(), True
+        if was_cut:
             next(self._cuts)
         return text
+
+    def _walk(self, value: object, max_bytes: int) -> tuple[bytes, bool]:
+        walk = Walk(max_bytes, redact=self._redact)
+        return dumps(walk.plain(value)), walk.was_cut
 
     def text(self, value: object) -> str:
         """Return any value as text, redacted before it is cut."""
