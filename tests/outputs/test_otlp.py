@@ -239,6 +239,12 @@ def test_a_span_with_a_peer_is_a_client_span_with_redacted_attributes(
     assert sent.status.code == 2
     event = attributes(sent.events[0].attributes)
     assert event["exception.type"] == "ValueError"
+    assert set(event) == {
+        "exception.type",
+        "exception.message",
+        "exception.stacktrace",
+        "exception.escaped",
+    }
     assert "hunter2" not in str(sent)
 
 

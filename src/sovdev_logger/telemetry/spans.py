@@ -184,6 +184,7 @@ class Spans:
                     "exception.type": _qualified(kind),
                     "exception.message": message,
                     "exception.stacktrace": self._sanitizer.text(trace_text),
+                    "exception.escaped": "False",
                 },
             )
         else:
