@@ -80,15 +80,18 @@ class Walk:
     Args:
         max_bytes: What the result may take as JSON, at least 256.
         redact: Whether credentials are replaced.
+        mark_bytes: Kept back in every container for its mark; with 0 nothing that fits is cut,
+            but the marks of what was cut may take more than ``max_bytes``.
 
     Attributes:
         was_cut: Whether something was left out.
     """
 
-    def __init__(self, max_bytes: int, *, redact: bool) -> None:
+    def __init__(self, max_bytes: int, *, redact: bool, mark_bytes: int = _MARK_BYTES) -> None:
         self.was_cut = False
         self._left = max_bytes
         self._redact = redact
+        self._mark_bytes = mark_bytes
         self._inside: set[int] = set()
 
     def plain(self, value: object) -> Any:
@@ -177,7 +180,7 @@ class Walk:
             return self._text(CIRCULAR)
         if len(self._inside) >= MAX_DEPTH:
             return self._text(TOO_DEEP)
-        if not self._take(2 + _MARK_BYTES):
+        if not self._take(2 + self._mark_bytes):
             return _NO_ROOM
         self._inside.add(id(value))
         try:
@@ -202,7 +205,7 @@ class Walk:
                 plain.append(_left_out(_count(whole) - len(plain)))
                 return plain
             plain.append(found)
-        self._left += _MARK_BYTES
+        self._left += self._mark_bytes
         return plain
 
     def _mapping(self, mapping: Any) -> dict[str, Any]:
@@ -222,7 +225,7 @@ class Walk:
                 plain[CUT_KEY] = _left_out(count - seen)
                 return plain
             plain[name] = found
-        self._left += _MARK_BYTES
+        self._left += self._mark_bytes
         return plain
 
     def _item(self, name: str, item: Any) -> Any:

@@ -101,8 +101,9 @@ _AFTER_BEARER = re.compile(
 _SUSPECT = re.compile(
     rf"{CREDENTIAL_NAME}|authorization|cookie|bearer|basic(?:[ \t]|%20)|eyj|://|-----begin"
     r"|[?&](?:key|auth|pass|sig)=|akia|gh[pousr]_|github_pat_|xox[a-z]-|sk-|[rs]k_|glpat-|aiza",
-    _FLAGS,
+    re.ASCII,
 )
+"""Searched in lower-case text: ignoring case would cost three times as much."""
 _LAST_DELIMITER = re.compile(r".*[\s,;\"'<>&]", re.DOTALL)
 
 
@@ -132,7 +133,7 @@ def may_contain_secret(text: str) -> bool:
         or ("@" in t and "://" in t)
         or ("_" in t and ("sk_" in t or "rk_" in t or "pat_" in t or "gh" in t))
         or ("-" in t and ("-----begin" in t or "sk-" in t or "xox" in t or "glpat-" in t))
-    ) and _SUSPECT.search(text) is not None
+    ) and _SUSPECT.search(t) is not None
 
 
 @lru_cache(maxsize=2048)

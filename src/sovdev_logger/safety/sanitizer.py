@@ -21,8 +21,6 @@ DEFAULT_MAX_FIELD_BYTES: Final = 65536
 
 _NULL: Final = b"null"
 
-_SPARE_BYTES: Final = 64 * MAX_DEPTH
-"""More than a walk keeps back for its marks, so that it cuts nothing that would fit."""
 _BRANCHES_TRIED: Final = 16
 
 
@@ -125,18 +123,17 @@ class Sanitizer:
     def json_text(self, value: object) -> bytes:
         """Return any value as compact JSON, redacted and bounded, by way of the walk."""
         try:
-            text, was_cut = self._walk(value, self._max_bytes + _SPARE_BYTES)
-            if was_cut or len(text) > self._max_bytes:
-                text, was_cut = self._walk(value, self._max_bytes)
+            walk = Walk(self._max_bytes, redact=self._redact, mark_bytes=0)
+            plain = walk.plain(value)
+            if walk.was_cut:
+                walk = Walk(self._max_bytes, redact=self._redact)
+                plain = walk.plain(value)
+            text, was_cut = dumps(plain), walk.was_cut
         except RecursionError:  # the caller's own stack is all but full
             text, was_cut = f'"{TOO_DEEP}"'.encode(), True
         if was_cut:
             next(self._cuts)
         return text
-
-    def _walk(self, value: object, max_bytes: int) -> tuple[bytes, bool]:
-        walk = Walk(max_bytes, redact=self._redact)
-        return dumps(walk.plain(value)), walk.was_cut
 
     def text(self, value: object) -> str:
         """Return any value as text, redacted before it is cut."""
