@@ -12,7 +12,7 @@ from sovdev_logger.jobs import progress_call, status_call
 from sovdev_logger.levels import SOVDEV_LOGLEVELS
 from sovdev_logger.lifecycle import Service, start_service
 from sovdev_logger.peers import INTERNAL, PeerServices
-from sovdev_logger.safety.jsonable import clean_text
+from sovdev_logger.safety.kinds import clean_text
 from sovdev_logger.safety.sanitizer import Sanitizer
 from sovdev_logger.selflog import warn_once
 from sovdev_logger.settings import Settings, read_settings

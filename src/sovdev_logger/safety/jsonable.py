@@ -4,21 +4,25 @@ The walk costs what its budget allows, not what the value holds, never raises fo
 does, and never changes it.
 """
 
-import base64
 import math
 from collections import deque
 from collections.abc import Callable, Iterable, Mapping, Sequence, Set
-from dataclasses import fields as dataclass_fields
-from dataclasses import is_dataclass
-from datetime import date, datetime, time, timedelta
-from decimal import Decimal
 from enum import Enum
-from itertools import islice
-from pathlib import PurePath
 from typing import Any, Final
-from uuid import UUID
 
 from sovdev_logger.safety.encoding import dumps
+from sovdev_logger.safety.kinds import (
+    attribute_of,
+    clean_text,
+    count_of,
+    describe,
+    field_names,
+    key_text,
+    known_text,
+    snapshot,
+    sorted_items,
+    type_name,
+)
 from sovdev_logger.safety.redaction import REDACTED, is_sensitive_key, redact_head
 
 MAX_DEPTH: Final = 254
@@ -34,12 +38,7 @@ _MIN_STRING_BYTES: Final = 48
 _MAX_KEY_CHARACTERS: Final = 1024
 _MAX_INT64: Final = 2**63
 _MAX_UINT64: Final = 2**64
-_BATCH_ITEMS: Final = 1000
 _NUMPY_MAX_ITEMS: Final = 10_000
-_SECONDS_PER_HOUR: Final = 3600
-
-
-_NAME_OF_CLASS: Final = type.__dict__["__name__"].__get__
 
 
 class _NoRoom:
@@ -47,31 +46,6 @@ class _NoRoom:
 
 
 _NO_ROOM: Final = _NoRoom()
-
-
-def clean_text(text: str) -> str:
-    """Return ``text`` with each lone surrogate, which no encoding can hold, as U+FFFD."""
-    try:
-        text.encode()
-    except UnicodeEncodeError:
-        return text.encode("utf-16", "surrogatepass").decode("utf-16", "replace")
-    return text
-
-
-def type_name(value: object) -> str:
-    """Return the name of a value's class, past whatever a metaclass makes of ``__name__``."""
-    return clean_text(_NAME_OF_CLASS(type(value)))
-
-
-def describe(value: object, how: Callable[[Any], str] = repr) -> str:
-    """Return ``how(value)``, or a mark with the type's name where that fails."""
-    try:
-        text = how(value)
-        if isinstance(text, str):
-            return clean_text(str.__str__(text))
-    except Exception:  # noqa: BLE001, S110 - whatever a value does to avoid being shown
-        pass
-    return f"[unserialisable {type_name(value)}]"
 
 
 class Walk:
@@ -125,10 +99,10 @@ class Walk:
         return self._of_odd(value)
 
     def _of_odd(self, value: Any) -> Any:
-        text = _known_text(value)
+        text = known_text(value)
         if text is not None:
             return self._text(text)
-        fields = _field_names(value)
+        fields = field_names(value)
         if fields is not None:
             return self._container(value, lambda it: self._fields(it, fields))
         if isinstance(value, Set):
@@ -194,7 +168,7 @@ class Walk:
         return self._items(items, items)
 
     def _set(self, values: Any) -> list[Any]:
-        return self._items(_sorted(values, self._left), values)
+        return self._items(sorted_items(values, self._left), values)
 
     def _items(self, items: Any, whole: Any) -> list[Any]:
         plain: list[Any] = []
@@ -202,17 +176,17 @@ class Walk:
             found = self._value(item) if self._take(1) else _NO_ROOM
             if found is _NO_ROOM:
                 self.was_cut = True
-                plain.append(_left_out(_count(whole) - len(plain)))
+                plain.append(_left_out(count_of(whole) - len(plain)))
                 return plain
             plain.append(found)
         self._left += self._mark_bytes
         return plain
 
     def _mapping(self, mapping: Any) -> dict[str, Any]:
-        return self._pairs(_snapshot(mapping, self._left), _count(mapping))
+        return self._pairs(snapshot(mapping, self._left), count_of(mapping))
 
     def _fields(self, value: Any, names: Sequence[str]) -> dict[str, Any]:
-        return self._pairs(((name, _attribute(value, name)) for name in names), len(names))
+        return self._pairs(((name, attribute_of(value, name)) for name in names), len(names))
 
     def _pairs(self, pairs: Iterable[tuple[Any, Any]], count: int) -> dict[str, Any]:
         plain: dict[str, Any] = {}
@@ -235,7 +209,7 @@ class Walk:
 
     def _key(self, key: Any, taken: Mapping[str, Any]) -> str:
         """Return a key as text; one that is taken already gets a number."""
-        text = clean_text(str.__str__(key)) if isinstance(key, str) else _key_text(key)
+        text = clean_text(str.__str__(key)) if isinstance(key, str) else key_text(key)
         if self._redact:
             text = redact_head(text, _MAX_KEY_CHARACTERS)
         text = name = text[:_MAX_KEY_CHARACTERS]
@@ -273,18 +247,6 @@ def _left_out(count: int) -> str:
     return f"…[cut {count} items]" if count > 0 else "…[cut items]"
 
 
-def _count(items: Any) -> int:
-    try:
-        return len(items)
-    except Exception:  # noqa: BLE001 - no length, or one that fails
-        return 0
-
-
-def _says_nothing(value: Any) -> bool:
-    """Return whether a value only tells that there is a credential, or that there is none."""
-    return value is None or value is True or value is False
-
-
 def _is_credential_pair(pair: tuple[Any, ...]) -> bool:
     """Return whether a tuple is a name and a credential, as servers hand over their headers."""
     if len(pair) != 2 or _says_nothing(pair[1]):  # noqa: PLR2004 - a pair
@@ -293,84 +255,6 @@ def _is_credential_pair(pair: tuple[Any, ...]) -> bool:
     return type(name) is str and is_sensitive_key(name)
 
 
-def _snapshot(mapping: Any, most: int) -> list[tuple[Any, Any]]:
-    """Return at most so many items of a mapping that another thread may be changing."""
-    if isinstance(mapping, dict):
-        for _ in range(3):
-            try:
-                return list(islice(dict.items(mapping), most))
-            except RuntimeError:
-                continue
-        return []
-    return [(key, value) for key, value in islice(mapping.items(), most)]
-
-
-def _sorted(values: Any, most: int) -> list[Any]:
-    """Return at most so many of a set's values, in a stable order where they have one."""
-    items = list(islice(values, most))
-    try:
-        return sorted(items)
-    except Exception:  # noqa: BLE001 - values of several kinds, or hostile ones
-        return sorted(items, key=describe) if len(items) <= _BATCH_ITEMS else items
-
-
-def _key_text(key: Any) -> str:
-    if key is None or isinstance(key, bool):
-        return {None: "null", True: "true", False: "false"}[key]
-    if isinstance(key, Enum):
-        return _key_text(key.value) if not isinstance(key.value, str) else clean_text(key.value)
-    known = _known_text(key)
-    return known if known is not None else describe(key, str)
-
-
-def _known_text(value: Any) -> str | None:
-    """Return the text that stands for a value of a kind that has one, else None."""
-    if isinstance(value, (datetime, date, time)):
-        return value.isoformat()
-    if isinstance(value, (UUID, Decimal, PurePath)):
-        return clean_text(str(value))
-    if isinstance(value, timedelta):
-        return _duration(value)
-    if isinstance(value, (bytes, bytearray, memoryview)):
-        return _bytes_text(value)
-    if isinstance(value, BaseException):
-        return f"{type_name(value)}: {describe(value, str)}"
-    return None
-
-
-def _duration(value: timedelta) -> str:
-    """Return an ISO 8601 duration in days and seconds, such as ``P1DT7200.5S``."""
-    seconds = abs(value)
-    rest = f"{seconds.seconds}.{seconds.microseconds:06d}".rstrip("0").rstrip(".")
-    sign = "-" if value < timedelta(0) else ""
-    return f"{sign}P{seconds.days}DT{rest}S"
-
-
-def _bytes_text(value: bytes | bytearray | memoryview) -> str:
-    """Return bytes as text where they are UTF-8, else as base64 with a mark."""
-    raw = bytes(value)
-    try:
-        return raw.decode()
-    except UnicodeDecodeError:
-        return f"base64:{base64.b64encode(raw).decode()}"
-
-
-def _field_names(value: Any) -> list[str] | None:
-    """Return the names of the fields of a record-like object, None when it is none."""
-    kind = type(value)
-    if is_dataclass(kind):
-        return [field.name for field in dataclass_fields(kind)]
-    if hasattr(kind, "__attrs_attrs__"):
-        return [attribute.name for attribute in kind.__attrs_attrs__]
-    for names in ("model_fields", "__fields__", "_fields"):
-        found = getattr(kind, names, None)
-        if isinstance(found, (dict, tuple)):
-            return [name for name in found if isinstance(name, str)]
-    return None
-
-
-def _attribute(value: Any, name: str) -> Any:
-    try:
-        return getattr(value, name)
-    except Exception:  # noqa: BLE001 - a field may be unset, or a property that fails
-        return "[unset]"
+def _says_nothing(value: Any) -> bool:
+    """Return whether a value only tells that there is a credential, or that there is none."""
+    return value is None or value is True or value is False

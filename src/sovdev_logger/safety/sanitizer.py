@@ -6,14 +6,8 @@ from itertools import count, islice
 from typing import Any, Final
 
 from sovdev_logger.safety.encoding import dumps, fast_dumps
-from sovdev_logger.safety.jsonable import (
-    MAX_DEPTH,
-    TOO_DEEP,
-    Walk,
-    clean_text,
-    cut_text,
-    describe,
-)
+from sovdev_logger.safety.jsonable import MAX_DEPTH, TOO_DEEP, Walk, cut_text
+from sovdev_logger.safety.kinds import clean_text, describe
 from sovdev_logger.safety.redaction import may_contain_secret, redact_head
 from sovdev_logger.safety.stacktrace import MAX_CHARACTERS, exception_message, exception_text
 

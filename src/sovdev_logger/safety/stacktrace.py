@@ -4,7 +4,7 @@ from collections.abc import Callable, Iterator
 from types import FrameType, TracebackType
 from typing import Final
 
-from sovdev_logger.safety.jsonable import describe, type_name
+from sovdev_logger.safety.kinds import describe, type_name
 
 MAX_CHARACTERS: Final = 350
 
