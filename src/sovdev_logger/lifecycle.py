@@ -3,7 +3,7 @@
 import atexit
 import logging
 import os
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from typing import Final
 from weakref import WeakSet
 
@@ -11,7 +11,7 @@ from sovdev_logger import identifiers, reentry
 from sovdev_logger.delivery.own_traffic import is_own_traffic
 from sovdev_logger.delivery.results import FlushResult
 from sovdev_logger.entry import Entry, Identity
-from sovdev_logger.logger import ActiveSpan, SovdevLogger
+from sovdev_logger.logger import SovdevLogger
 from sovdev_logger.outputs.base import OutputHandler
 from sovdev_logger.outputs.console import ConsoleHandler
 from sovdev_logger.outputs.json_file import JsonFileHandler
@@ -71,8 +71,6 @@ class Service:
         identity: Identity,
         peer_services: Mapping[str, str],
         settings: Settings,
-        *,
-        find_active_span: Callable[[], ActiveSpan | None] = active_span,
     ) -> None:
         self.identity = identity
         self.settings = settings
@@ -86,7 +84,7 @@ class Service:
             self.peers,
             self.sanitizer,
             stdlib_logger,
-            find_active_span,
+            active_span,
             self.pipeline.entry_counts,
         )
         self.logger.outputs = self.attachment.outputs

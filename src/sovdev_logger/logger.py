@@ -15,6 +15,7 @@ from sovdev_logger.peers import PeerResolver
 from sovdev_logger.records import ENTRY_ATTRIBUTE, extra_of, make_record
 from sovdev_logger.safety.encoding import Fragment
 from sovdev_logger.safety.sanitizer import Sanitizer
+from sovdev_logger.safety.stacktrace import MAX_CHARACTERS
 from sovdev_logger.selflog import warn_once
 
 _MAX_REMEMBERED: Final = 4096
@@ -23,8 +24,6 @@ _MAX_REMEMBERED: Final = 4096
 _MAX_REMEMBERED_CHARACTERS: Final = 256
 _MAX_TRACE_ID_CHARACTERS: Final = 256
 _SHOWN_CHARACTERS: Final = 80
-
-MAX_STACKTRACE_CHARACTERS: Final = 350
 
 NO_MESSAGE: Final = "(no message)"
 UNKNOWN_FUNCTION: Final = "unknown"
@@ -261,7 +260,7 @@ class SovdevLogger:
             return
         else:
             message = self.sanitizer.text(exception)
-            stacktrace = message[:MAX_STACKTRACE_CHARACTERS]
+            stacktrace = message[:MAX_CHARACTERS]
         fields["exception_type"] = EXCEPTION_TYPE
         fields["exception_message"] = message
         fields["exception_stacktrace"] = stacktrace
