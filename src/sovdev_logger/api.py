@@ -2,9 +2,10 @@
 
 import os
 import threading
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from typing import Final
 
+from sovdev_logger import signal_handlers
 from sovdev_logger.context import merge_request_fields
 from sovdev_logger.entry import JOB_PROGRESS, JOB_STATUS
 from sovdev_logger.identifiers import new_uuid
@@ -16,6 +17,7 @@ from sovdev_logger.safety.kinds import clean_text
 from sovdev_logger.safety.sanitizer import Sanitizer
 from sovdev_logger.selflog import warn_once
 from sovdev_logger.settings import Settings, read_settings
+from sovdev_logger.status import Status
 from sovdev_logger.telemetry.spans import SovdevSpan
 
 DEFAULT_VERSION: Final = "1.0.0"
@@ -267,6 +269,52 @@ def sovdev_shutdown() -> None:
     service = _Holder.service
     if service is not None:
         service.shutdown()
+
+
+def sovdev_status() -> Status:
+    """Return what became of every entry so far, output by output.
+
+    For each output ``logged == delivered + queued + spooled + dropped + sampled_out``, at every
+    moment; a forked child counts anew. Cheap, takes no lock that a logging call takes; thread and
+    signal safe. Before ``sovdev_initialize`` there are no outputs. Raises nothing.
+
+    Specification: delivery, the ledger.
+    """
+    service = _Holder.service
+    return Status() if service is None else service.status()
+
+
+def sovdev_install_signal_handlers(
+    signals: Iterable[int] = signal_handlers.DEFAULT_SIGNALS,
+) -> None:
+    """Deliver what is queued when the program is told to end, then let it end as it would have.
+
+    On one of ``signals``: flush within ``SOVDEV_EXIT_TIMEOUT_SECONDS``, then call the handler that
+    was there before, or raise ``KeyboardInterrupt``, or die by the signal (exit status ``128 + n``
+    for a shell). A second signal does not wait for the first one's flush. Nothing is installed
+    without this call. Calling it again changes nothing.
+
+    Args:
+        signals: Which signals; default is SIGINT and SIGTERM.
+
+    Raises:
+        RuntimeError: ``sovdev_initialize`` was not called, or this is not the main thread.
+        ValueError: Something in ``signals`` is no signal, or one that cannot be handled.
+
+    Specification: delivery, signals.
+    """
+    if _Holder.service is None:
+        raise _not_initialised("sovdev_install_signal_handlers")
+
+    def flush(timeout_seconds: float | None) -> None:
+        if _Holder.service is not None:
+            _Holder.service.flush_in_handler(timeout_seconds)
+
+    def shutdown(timeout_seconds: float | None) -> None:
+        if _Holder.service is not None:
+            _Holder.service.shutdown_in_handler(timeout_seconds)
+
+    signal_handlers.install(signals, flush, shutdown)
 
 
 def sovdev_generate_trace_id() -> str:

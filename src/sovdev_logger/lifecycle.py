@@ -8,18 +8,20 @@ from typing import Final
 from weakref import WeakSet
 
 from sovdev_logger import identifiers, reentry
+from sovdev_logger.child_processes import end_with_multiprocessing_child
+from sovdev_logger.delivery import spool_folder
 from sovdev_logger.delivery.own_traffic import is_own_traffic
-from sovdev_logger.delivery.results import FlushResult
 from sovdev_logger.entry import Entry, Identity
 from sovdev_logger.logger import SovdevLogger
+from sovdev_logger.outputs import rotation
 from sovdev_logger.outputs.base import OutputHandler
 from sovdev_logger.outputs.console import ConsoleHandler
 from sovdev_logger.outputs.json_file import JsonFileHandler
-from sovdev_logger.outputs.rotation import forget_held_locks
 from sovdev_logger.peers import PeerResolver
 from sovdev_logger.safety.sanitizer import Sanitizer
 from sovdev_logger.selflog import warn, warn_once
 from sovdev_logger.settings import Settings
+from sovdev_logger.status import OutputStatus, Status
 from sovdev_logger.telemetry.pipeline import Pipeline
 from sovdev_logger.telemetry.spans import Spans, active_span
 
@@ -34,6 +36,7 @@ class Attachment:
 
     def __init__(self, stdlib_logger: logging.Logger, level: int) -> None:
         self.stdlib_logger = stdlib_logger
+        self.names: dict[str, OutputHandler] = {}
         self._before = (stdlib_logger.level, stdlib_logger.propagate)
         self._set_aside: list[logging.Handler] = []
         self.outputs: list[OutputHandler] = []
@@ -41,8 +44,9 @@ class Attachment:
         # The outputs are here; passing entries on to root handlers would print them twice.
         stdlib_logger.propagate = False
 
-    def add(self, output: OutputHandler) -> None:
-        """Attach one output."""
+    def add(self, name: str, output: OutputHandler) -> None:
+        """Attach one output; ``name`` is what ``sovdev_status`` calls it."""
+        self.names[name] = output
         self.outputs.append(output)
         self.stdlib_logger.addHandler(output)
 
@@ -76,7 +80,7 @@ class Service:
         self.settings = settings
         self.sanitizer = Sanitizer(settings.max_field_bytes, redact=settings.redact)
         self.peers = PeerResolver(identity.service_name, peer_services)
-        self.pipeline = Pipeline(identity, settings.otlp)
+        self.pipeline = Pipeline(identity, settings.otlp, settings.delivery)
         stdlib_logger = logging.getLogger(identity.service_name)
         self.attachment = Attachment(stdlib_logger, settings.level.stdlib_number)
         self.logger = SovdevLogger(
@@ -104,20 +108,31 @@ class Service:
         """Add the outputs that the settings ask for, the one that can fail least first."""
         settings = self.settings
         if settings.file is not None:
-            self.attachment.add(JsonFileHandler(settings.file, self.adopt))
+            self.attachment.add("file", JsonFileHandler(settings.file, self.adopt))
         if settings.error_file is not None:
-            self.attachment.add(JsonFileHandler(settings.error_file, self.adopt, logging.ERROR))
-        output = self.pipeline.log_output(self.adopt)
-        if output is not None:
-            self.attachment.add(output)
+            output = JsonFileHandler(settings.error_file, self.adopt, logging.ERROR)
+            self.attachment.add("error_file", output)
+        log_output = self.pipeline.log_output(self.adopt)
+        if log_output is not None:
+            self.attachment.add("otlp_logs", log_output)
         if settings.console:
-            self.attachment.add(ConsoleHandler(self.adopt, as_json=settings.console_json))
+            console = ConsoleHandler(self.adopt, as_json=settings.console_json)
+            self.attachment.add("console", console)
+
+    def status(self) -> Status:
+        """Return what became of every entry, output by output."""
+        outputs = {name: output.status() for name, output in self.attachment.names.items()}
+        return Status({**outputs, **self.pipeline.status()})
 
     def flush(self, timeout_seconds: float = FLUSH_TIMEOUT_SECONDS) -> None:
         """Wait until everything logged so far has been tried, at most ``timeout_seconds``."""
         self._write_parked()
         for name, result in self.pipeline.flush(timeout_seconds).items():
-            _say_result(name, result)
+            if result.pending:
+                warn(
+                    f"not delivered yet: {result.pending} {name} ({result.reason}); they are kept "
+                    "and sent again. Check the collector and OTEL_EXPORTER_OTLP_ENDPOINT."
+                )
 
     def shutdown(self, timeout_seconds: float = FLUSH_TIMEOUT_SECONDS) -> None:
         """Flush and end telemetry for good, once; the console and the files go on."""
@@ -126,22 +141,58 @@ class Service:
         self._is_shut_down = True
         self._write_parked()
         for name, result in self.pipeline.close(timeout_seconds).items():
-            _say_result(name, result)
+            if result.spooled:
+                folder = self.settings.delivery.spool and self.settings.delivery.spool.folder
+                warn(
+                    f"not delivered: {result.spooled} {name} ({result.reason}); they are kept in "
+                    f"{folder}, for the next process that starts with it."
+                )
+            elif result.pending:
+                warn(
+                    f"not delivered: {result.pending} {name} ({result.reason}); check the "
+                    "collector and OTEL_EXPORTER_OTLP_ENDPOINT."
+                )
 
     def _write_parked(self) -> None:
         for output in self.attachment.outputs:
             output.write_parked()
 
+    def flush_in_handler(self, timeout_seconds: float | None) -> None:
+        """Flush within the exit's deadline, or a shorter one: somebody waits for the end."""
+        self.flush(timeout_seconds or self.settings.exit_timeout_seconds)
+
+    def shutdown_in_handler(self, timeout_seconds: float | None) -> None:
+        """End for good within the exit's deadline, or a shorter one."""
+        timeout_seconds = timeout_seconds or self.settings.exit_timeout_seconds
+        if self._is_shut_down:
+            # Another frame, perhaps the one that we interrupted, is at it: it must not be cut off.
+            self.pipeline.close(timeout_seconds)
+        self.shutdown(timeout_seconds)
+        self._say_drops()
+
     def shutdown_at_exit(self) -> None:
-        """End within the exit's own deadline, whatever the collector does."""
+        """End within the exit's own deadline, whatever the collector does, and say what is lost."""
         self.shutdown(self.settings.exit_timeout_seconds)
+        self._say_drops()
+
+    def _say_drops(self) -> None:
+        lost = [
+            f"{one.dropped} by {name} ({reasons(one)})"
+            for name, one in self.status().outputs.items()
+            if one.dropped
+        ]
+        if lost:
+            warn(f"entries were dropped: {', '.join(lost)}; the warnings above say how to mend it.")
 
     def reset_after_fork(self) -> None:
-        """Make a forked child independent: fresh locks, queues, ids and process number."""
-        identifiers.forget_prepared()
-        reentry.forget_all_holders()
-        forget_held_locks()
-        self.pipeline.reset_after_fork()
+        """Make a forked child independent: fresh session, locks, queues, ids and books."""
+        self.identity = self.identity._replace(session_id=identifiers.new_uuid())
+        self.logger.identity = self.identity
+        for output in self.attachment.outputs:
+            output.reset_after_fork()
+        self.pipeline.reset_after_fork(self.identity)
+        self.spans.own_tracer = self.pipeline.tracer
+        end_with_multiprocessing_child(self, self.shutdown_at_exit)
 
 
 def start_service(
@@ -157,6 +208,7 @@ def start_service(
     for problem in settings.problems:
         warn_once(f"settings:{problem.message}", problem.message)
     atexit.register(service.shutdown_at_exit)
+    end_with_multiprocessing_child(service, service.shutdown_at_exit)
     _live_services.add(service)
     return service
 
@@ -170,6 +222,10 @@ def stop_service(service: Service, timeout_seconds: float) -> None:
 
 
 def _reset_after_fork() -> None:
+    identifiers.forget_prepared()
+    reentry.forget_all_holders()
+    rotation.forget_held_locks()
+    spool_folder.forget_held_locks()
     for service in list(_live_services):
         service.reset_after_fork()
 
@@ -178,11 +234,6 @@ if hasattr(os, "register_at_fork"):
     os.register_at_fork(after_in_child=_reset_after_fork)
 
 
-def _say_result(name: str, result: FlushResult) -> None:
-    if result.pending:
-        warn(
-            f"not delivered: {result.pending} {name} ({result.reason}); check the collector and "
-            "OTEL_EXPORTER_OTLP_ENDPOINT."
-        )
-    if result.rejected:
-        warn(f"refused by the collector: {result.rejected} {name} ({result.reason}).")
+def reasons(status: OutputStatus) -> str:
+    """Return why an output dropped entries, with how many for each reason."""
+    return ", ".join(f"{reason}: {count}" for reason, count in status.dropped_by_reason.items())

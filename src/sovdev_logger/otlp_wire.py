@@ -54,27 +54,28 @@ def string_attribute(key: str, text: bytes) -> bytes:
     return length_delimited(1, utf8(key)) + length_delimited(2, string_value(text))
 
 
-class Envelope:
-    """The resource and scope around a batch; logs and traces have the same shape of request."""
+def make_context(resource_attributes: Mapping[str, str], scope_name: str) -> bytes:
+    """Return the resource and scope of a process, which its items are wrapped in when sent."""
+    attributes = b"".join(
+        length_delimited(1, string_attribute(key, utf8(value)))
+        for key, value in resource_attributes.items()
+    )
+    scope = length_delimited(1, utf8(scope_name)) + length_delimited(2, utf8(SCOPE_VERSION))
+    resource = length_delimited(1, attributes)
+    return varint(len(resource)) + resource + length_delimited(1, scope)
 
-    __slots__ = ("_resource", "_scope")
 
-    def __init__(self, resource_attributes: Mapping[str, str], scope_name: str) -> None:
-        attributes = b"".join(
-            length_delimited(1, string_attribute(key, utf8(value)))
-            for key, value in resource_attributes.items()
-        )
-        scope = length_delimited(1, utf8(scope_name)) + length_delimited(2, utf8(SCOPE_VERSION))
-        self._resource = length_delimited(1, attributes)
-        self._scope = length_delimited(1, scope)
+def wrap(items: Sequence[bytes], context: bytes) -> bytes:
+    """Return an export request with ``items``, each made by ``as_item``.
 
-    def wrap(self, items: Sequence[bytes]) -> bytes:
-        """Return an export request with ``items``, each made by ``as_item``."""
-        joined = b"".join(items)
-        scope_length = len(self._scope) + len(joined)
-        scoped = b"\x12" + varint(scope_length) + self._scope
-        resource_length = len(self._resource) + len(scoped) + len(joined)
-        return b"".join((b"\x0a", varint(resource_length), self._resource, scoped, joined))
+    Logs and traces have the same shape of request.
+    """
+    length, start = _read_varint(context, 0)
+    resource, scope = context[start : start + length], context[start + length :]
+    joined = b"".join(items)
+    scoped = b"\x12" + varint(len(scope) + len(joined)) + scope
+    resource_length = len(resource) + len(scoped) + len(joined)
+    return b"".join((b"\x0a", varint(resource_length), resource, scoped, joined))
 
 
 def as_item(message: bytes) -> bytes:

@@ -3,7 +3,7 @@
 import threading
 from collections import deque
 from collections.abc import Callable
-from typing import Final, Generic, TypeVar
+from typing import Final, Generic, NamedTuple, TypeVar
 from weakref import WeakSet
 
 from sovdev_logger.selflog import warn_once
@@ -18,6 +18,26 @@ Item = TypeVar("Item")
 _turnstiles: "WeakSet[Turnstile[object]]" = WeakSet()
 
 
+class TurnstileCounts(NamedTuple):
+    """How many items passed, entered, are parked, were refused, and were interrupted."""
+
+    passed: int
+    entered: int
+    parked: int
+    refused: int
+    interrupted: int
+
+    @property
+    def submitted(self) -> int:
+        """All that ever came."""
+        return self.entered + self.parked + self.refused
+
+    @property
+    def drops(self) -> dict[str, int]:
+        """What was given up here, by reason."""
+        return {"too many parked": self.refused, "interrupted": self.interrupted}
+
+
 class Turnstile(Generic[Item]):
     """Lets items through to ``action`` one at a time, whichever thread or signal brings them.
 
@@ -28,9 +48,27 @@ class Turnstile(Generic[Item]):
     Args:
         action: Deals with one item.
         on_error: Gets what ``action`` raised; without it the error goes to who submitted.
+
+    Attributes:
+        entered, passed: Items for which ``action`` was begun, and for which it returned.
+        refused: Items that there was no room to park.
+        interrupted: Items whose ``action`` was ended by a signal handler that raised.
     """
 
-    __slots__ = ("__weakref__", "_action", "_lock", "_on_error", "_owner", "_parked")
+    __slots__ = (
+        "__weakref__",
+        "_action",
+        "_aside_entered",
+        "_aside_passed",
+        "_lock",
+        "_on_error",
+        "_owner",
+        "_parked",
+        "entered",
+        "interrupted",
+        "passed",
+        "refused",
+    )
 
     def __init__(
         self, action: Callable[[Item], None], on_error: Callable[[Exception], None] | None = None
@@ -47,6 +85,19 @@ class Turnstile(Generic[Item]):
         self._lock = threading.RLock()
         self._owner = _NOBODY
         self._parked.clear()
+        self.entered = self.passed = self.refused = self.interrupted = 0
+        self._aside_entered = self._aside_passed = 0
+
+    def counts(self) -> "TurnstileCounts":
+        """Return what became of the items so far."""
+        passed = self.passed + self._aside_passed  # first: nothing passes before it entered
+        return TurnstileCounts(
+            passed,
+            self.entered + self._aside_entered,
+            len(self._parked),
+            self.refused,
+            self.interrupted,
+        )
 
     def submit(self, item: Item) -> None:
         """Run ``action(item)`` now, or park it for the frame of this thread that is inside."""
@@ -58,9 +109,14 @@ class Turnstile(Generic[Item]):
             with self._lock:
                 self._owner = me
                 try:
+                    self.entered += 1
                     self._action(item)
+                    self.passed += 1
                 except Exception as error:  # noqa: BLE001 - the owner of the action decides
                     self._on_error(error)
+                except BaseException:
+                    self.interrupted += 1
+                    raise
                 finally:
                     self._owner = _NOBODY
         finally:
@@ -76,8 +132,11 @@ class Turnstile(Generic[Item]):
         if self._owner != threading.get_ident():
             return
         while self._parked:
+            item = self._parked.popleft()
+            self._aside_entered += 1
             try:
-                aside(self._parked.popleft())
+                aside(item)
+                self._aside_passed += 1
             except Exception as error:  # noqa: BLE001 - as in submit
                 self._on_error(error)
 
@@ -99,6 +158,7 @@ class Turnstile(Generic[Item]):
         if len(self._parked) < _MAX_PARKED:
             self._parked.append(item)
         else:
+            self.refused += 1
             warn_once(
                 "parked",
                 f"more than {_MAX_PARKED} records were logged from inside one output and the "

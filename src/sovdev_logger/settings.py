@@ -1,10 +1,19 @@
 """The environment, read once and checked in one place."""
 
+import os
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final
 
+from sovdev_logger.delivery.limits import (
+    DEFAULT_QUEUE_MAX_BYTES,
+    DEFAULT_QUEUE_MAX_RECORDS,
+    DEFAULT_SPOOL_MAX_BYTES,
+    DeliverySettings,
+    SpoolSettings,
+)
+from sovdev_logger.delivery.spool_folder import CAN_LOCK
 from sovdev_logger.environment_reader import EnvironmentReader, Problem
 from sovdev_logger.levels import LEVELS, TRACE, Level, find_level
 from sovdev_logger.otlp_settings import OtlpSettings, read_otlp
@@ -16,6 +25,10 @@ DEFAULT_ERROR_FILE_MAX_BYTES: Final = 10 * 1024 * 1024
 DEFAULT_MAX_FIELD_BYTES: Final = 65536
 MIN_MAX_FIELD_BYTES: Final = 256
 DEFAULT_EXIT_TIMEOUT_SECONDS: Final = 5.0
+SPOOL_FOLDER: Final = "spool"
+MIN_QUEUE_RECORDS: Final = 16
+MIN_QUEUE_BYTES: Final = 64 * 1024
+MIN_SPOOL_BYTES: Final = 64 * 1024
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,6 +54,7 @@ class Settings:
     service_version: str | None = None
     exit_timeout_seconds: float = DEFAULT_EXIT_TIMEOUT_SECONDS
     otlp: OtlpSettings = field(default_factory=OtlpSettings)
+    delivery: DeliverySettings = field(default_factory=DeliverySettings)
     problems: tuple[Problem, ...] = ()
 
 
@@ -68,6 +82,7 @@ def read_settings(environ: Mapping[str, str]) -> Settings:
             "SOVDEV_EXIT_TIMEOUT_SECONDS", DEFAULT_EXIT_TIMEOUT_SECONDS, "seconds"
         ),
         otlp=otlp,
+        delivery=_delivery(env),
         problems=tuple(dict.fromkeys(env.problems)),
     )
 
@@ -86,6 +101,29 @@ def _error_file(env: EnvironmentReader) -> FileSettings:
         env.whole_number("ERROR_LOG_MAX_BYTES", DEFAULT_ERROR_FILE_MAX_BYTES),
         env.whole_number("ERROR_LOG_BACKUP_COUNT", 3),
     )
+
+
+def _delivery(env: EnvironmentReader) -> DeliverySettings:
+    return DeliverySettings(
+        env.whole_number(
+            "SOVDEV_QUEUE_MAX_RECORDS", DEFAULT_QUEUE_MAX_RECORDS, minimum=MIN_QUEUE_RECORDS
+        ),
+        env.whole_number(
+            "SOVDEV_QUEUE_MAX_BYTES", DEFAULT_QUEUE_MAX_BYTES, minimum=MIN_QUEUE_BYTES
+        ),
+        _spool(env),
+    )
+
+
+def _spool(env: EnvironmentReader) -> SpoolSettings | None:
+    beside_the_log_file = env.path("LOG_FILE_PATH", DEFAULT_LOG_PATH).parent / SPOOL_FOLDER
+    folder = env.path("SOVDEV_SPOOL_DIR", beside_the_log_file)
+    max_bytes = env.whole_number(
+        "SOVDEV_SPOOL_MAX_BYTES", DEFAULT_SPOOL_MAX_BYTES, minimum=MIN_SPOOL_BYTES
+    )
+    if not env.flag("SOVDEV_SPOOL", default=True) or not CAN_LOCK:
+        return None
+    return SpoolSettings(Path(os.path.abspath(folder)), max_bytes)
 
 
 def _level(env: EnvironmentReader) -> Level:

@@ -82,7 +82,7 @@ class _CaptureHandler(OutputHandler):
     def write(self, entry: Entry) -> None:
         self._captured.entries.append(json.loads(entry.line()))
 
-    def report(self, error: Exception) -> None:
+    def report(self, error: Exception) -> str:
         raise error
 
 
@@ -99,7 +99,7 @@ class _Recorder:
         identity = Identity(service_name, version, new_uuid())
         service = Service(identity, peers, Settings(console=False))
         service.attachment.set_others_aside()
-        service.attachment.add(_CaptureHandler(self._captured, service.adopt))
+        service.attachment.add("capture", _CaptureHandler(self._captured, service.adopt))
         self._services.append(service)
         return service
 

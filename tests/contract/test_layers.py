@@ -9,13 +9,14 @@ PACKAGE = Path(sovdev_logger.__file__).parent
 
 # From the bottom up. A module imports only from its own layer or from those before it.
 LAYERS: list[set[str]] = [
-    {"selflog", "levels", "context", "identifiers", "environment_reader", "otlp_wire"},
+    {"selflog", "levels", "context", "identifiers", "environment_reader", "otlp_wire", "status"},
     {"otlp_settings", "peers", "reentry", "safety"},
     {"settings", "entry", "delivery"},
     {"records", "jobs"},
     {"outputs"},
     {"logger"},
     {"telemetry"},
+    {"child_processes", "signal_handlers"},
     {"lifecycle"},
     {"api", "diagnostics"},
     {"testing"},

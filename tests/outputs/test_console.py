@@ -155,7 +155,7 @@ def test_a_closed_stderr_is_counted_and_hurts_nobody(capsys: pytest.CaptureFixtu
     handler = handler_on(stream)
     handler.take(make_entry())
     handler.take(make_entry())
-    assert handler.lost_count == 2
+    assert handler.status().dropped == 2
     assert capsys.readouterr().err.count("cannot write to the console") == 1
 
 

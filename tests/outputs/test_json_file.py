@@ -223,7 +223,7 @@ def test_a_full_disk_is_counted_said_once_and_recovers(
     log.write("kept")
     log.handler.close()
     assert log.messages() == ["kept"]
-    assert log.handler.lost_count == 3
+    assert log.handler.status().dropped == 3
     said = capsys.readouterr().err
     assert said.count("WARNING") == 1
     assert "make room on the disk" in said
@@ -243,7 +243,7 @@ def test_a_line_that_a_full_disk_tore_does_not_tear_the_next(tmp_path: Path) -> 
     assert len(lines) == 2
     assert len(lines[0]) == 11
     assert b"whole" in lines[1]
-    assert log.handler.lost_count == 1
+    assert log.handler.status().dropped == 1
 
 
 def test_a_short_write_is_finished(tmp_path: Path) -> None:
@@ -263,7 +263,7 @@ def test_the_real_full_device(capsys: pytest.CaptureFixture[str]) -> None:
     log.write("lost")
     log.write("lost")
     log.handler.close()
-    assert log.handler.lost_count == 2
+    assert log.handler.status().dropped == 2
     assert "make room on the disk" in capsys.readouterr().err
     assert stat.S_ISCHR(os.stat("/dev/full").st_mode)
 
@@ -273,7 +273,7 @@ def test_a_device_is_never_renamed_away() -> None:
     for _ in range(3):
         log.write("gone")
     log.handler.close()
-    assert log.handler.lost_count == 0
+    assert log.handler.status().dropped == 0
     assert stat.S_ISCHR(os.stat("/dev/null").st_mode)
     assert not Path("/dev/null.1").exists()
 
@@ -283,7 +283,7 @@ def test_a_pipe_that_nobody_reads_does_not_hold_the_caller(tmp_path: Path) -> No
     log = Log(tmp_path / "pipe")
     log.write("nobody reads")
     log.handler.close()
-    assert log.handler.lost_count == 1
+    assert log.handler.status().dropped == 1
 
 
 def test_a_folder_where_the_file_should_be_is_said(
@@ -292,7 +292,7 @@ def test_a_folder_where_the_file_should_be_is_said(
     log = Log(tmp_path)
     log.write("lost")
     log.handler.close()
-    assert log.handler.lost_count == 1
+    assert log.handler.status().dropped == 1
     assert "check LOG_FILE_PATH" in capsys.readouterr().err
 
 

@@ -19,6 +19,7 @@ from sovdev_logger import (
     sovdev_log_job_status,
     sovdev_set_context,
     sovdev_shutdown,
+    sovdev_status,
     sovdev_start_span,
 )
 from sovdev_logger.otlp_wire import varint
@@ -424,7 +425,7 @@ def test_what_is_refused_for_a_while_arrives_later_in_order(
     assert receiver.messages() == [f"number {number}" for number in range(10)]
 
 
-def test_a_refusal_for_good_is_said_with_what_to_do(
+def test_being_turned_away_is_said_with_what_to_do(
     exporting: Start, receiver: OtlpReceiver, capsys: pytest.CaptureFixture[str]
 ) -> None:
     exporting()
@@ -432,7 +433,7 @@ def test_a_refusal_for_good_is_said_with_what_to_do(
     sovdev_log("info", "f", "m", None)
     sovdev_flush()
     said = capsys.readouterr().err
-    assert "refused 1 log entries (HTTP 401)" in said
+    assert "log entries could not be delivered (HTTP 401)" in said
     assert "OTEL_EXPORTER_OTLP_HEADERS" in said
 
 
@@ -458,14 +459,12 @@ def test_the_applications_own_http_logging_does_come(exporting: Start) -> None:
 def test_after_shutdown_entries_are_counted_as_dropped(
     exporting: Start, receiver: OtlpReceiver
 ) -> None:
-    started = exporting()
+    exporting()
     sovdev_log("info", "f", "before", None)
     sovdev_shutdown()
     sovdev_log("info", "f", "after", None)
     assert receiver.messages() == ["before"]
-    logs = started.service.pipeline.logs
-    assert logs is not None
-    assert logs.counts().dropped == {"closed": 1}
+    assert sovdev_status().outputs["otlp_logs"].dropped_by_reason == {"closed": 1}
 
 
 def test_the_context_travels(exporting: Start, receiver: OtlpReceiver) -> None:

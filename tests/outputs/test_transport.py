@@ -15,11 +15,11 @@ from pathlib import Path
 
 import pytest
 
-from sovdev_logger.delivery.otlp_http import OtlpExport
+from sovdev_logger.delivery.otlp_http import TURNED_AWAY_PAUSE_SECONDS, OtlpExporter
 from sovdev_logger.delivery.own_traffic import is_own_traffic, own_traffic
 from sovdev_logger.delivery.transport import HttpResult, HttpTransport
 from sovdev_logger.otlp_settings import SignalTarget
-from sovdev_logger.otlp_wire import Envelope, length_delimited, varint
+from sovdev_logger.otlp_wire import length_delimited, make_context, varint, wrap
 from support.otlp_receiver import OtlpReceiver
 
 
@@ -52,7 +52,7 @@ def test_a_post_arrives(transport: HttpTransport, receiver: OtlpReceiver) -> Non
 def test_headers_and_gzip(receiver: OtlpReceiver) -> None:
     headers = {"Authorization": "Bearer abc", "Host": "otel.localhost"}
     target = SignalTarget(f"{receiver.endpoint}/v1/logs", headers, gzip=True)
-    body = Envelope({"k": "v" * 1000}, "scope").wrap([])
+    body = wrap([], make_context({"k": "v" * 1000}, "scope"))
     assert post(target, body).accepted
     request = receiver.requests[0]
     assert request.is_gzipped
@@ -288,21 +288,38 @@ def test_a_partial_success_is_read(
     reason: str | None,
 ) -> None:
     receiver.respond_with(200, body=body)
-    export = OtlpExport(transport, Envelope({}, "scope"))
-    result = export.send_items([b"", b"", b""], 5)
+    exporter = OtlpExporter(transport, make_context({}, "scope"))
+    result = exporter.send([b"", b"", b""], exporter.context, 5)
     assert (result.delivered, result.rejected, result.reason) == (delivered, rejected, reason)
 
 
-def test_a_refusal_and_a_failure_are_told_apart(
-    transport: HttpTransport, receiver: OtlpReceiver
+@pytest.mark.parametrize(
+    ("status", "is_refused", "retryable", "pause"),
+    [
+        (400, True, False, None),
+        (413, True, False, None),
+        (422, True, False, None),
+        (301, False, True, TURNED_AWAY_PAUSE_SECONDS),
+        (401, False, True, TURNED_AWAY_PAUSE_SECONDS),
+        (403, False, True, TURNED_AWAY_PAUSE_SECONDS),
+        (404, False, True, TURNED_AWAY_PAUSE_SECONDS),
+        (429, False, True, 3.0),
+        (503, False, True, 3.0),
+    ],
+)
+def test_what_an_answer_is_about_decides(
+    transport: HttpTransport,
+    receiver: OtlpReceiver,
+    status: int,
+    is_refused: bool,
+    retryable: bool,
+    pause: float | None,
 ) -> None:
-    export = OtlpExport(transport, Envelope({}, "scope"))
-    receiver.respond_with(400, times=1)
-    refused = export.send_items([b"", b""], 5)
-    assert (refused.rejected, refused.retryable, refused.reason) == (2, False, "HTTP 400")
-    receiver.respond_with(503, {"Retry-After": "3"}, times=1)
-    failed = export.send_body(b"", 5)
-    assert (failed.rejected, failed.retryable, failed.retry_after_seconds) == (0, True, 3.0)
+    exporter = OtlpExporter(transport, make_context({}, "scope"))
+    receiver.respond_with(status, {"Retry-After": "3"} if status >= 429 else {})
+    result = exporter.send([b"", b""], exporter.context, 5)
+    assert (result.delivered, result.is_refused, result.retryable) == (0, is_refused, retryable)
+    assert (result.retry_after_seconds, result.reason) == (pause, f"HTTP {status}")
 
 
 def test_a_target_does_not_show_its_headers() -> None:

@@ -9,10 +9,12 @@ from collections.abc import Callable, Iterator, Sequence
 import pytest
 
 from sovdev_logger.delivery import worker
-from sovdev_logger.delivery.batch_worker import BatchLimits
-from sovdev_logger.delivery.batching import BatchSender, SenderCounts
+from sovdev_logger.delivery.batch_worker import MAX_REFUSALS_IN_A_ROW, BatchLimits
+from sovdev_logger.delivery.batching import BatchSender
+from sovdev_logger.delivery.limits import DeliverySettings
 from sovdev_logger.delivery.results import SendResult
 from sovdev_logger.delivery.retry import Backoff
+from sovdev_logger.status import OutputStatus
 
 NO_PAUSE = Backoff(uniform=lambda _low, _high: 0.0)
 DOWN = SendResult(retryable=True, reason="connection refused")
@@ -21,23 +23,32 @@ DOWN = SendResult(retryable=True, reason="connection refused")
 class Server:
     """Stands in for a collector: answers as it is told, and keeps what it took."""
 
+    context = b"ours"
+    suffix = ".txt"
+
     def __init__(self) -> None:
         self.taken: list[bytes] = []
         self.batches: list[int] = []
         self.attempts = 0
-        self.answers: list[SendResult | Exception] = []
+        self.answers: list[SendResult | Exception | None] = []
+        self.refuse: Callable[[Sequence[bytes]], bool] = lambda items: False
         self.default: SendResult | None = None
         self.gate = threading.Event()
         self.gate.set()
         self.entered = threading.Event()
 
-    def send(self, items: Sequence[bytes], timeout_seconds: float) -> SendResult:
+    def body(self, items: Sequence[bytes], context: bytes) -> bytes:
+        return b",".join(items)
+
+    def send(self, items: Sequence[bytes], context: bytes, timeout_seconds: float) -> SendResult:
         self.attempts += 1
         self.entered.set()
         self.gate.wait(30)
         answer = self.answers.pop(0) if self.answers else self.default
         if isinstance(answer, Exception):
             raise answer
+        if answer is None and self.refuse(items):
+            answer = SendResult(is_refused=True, reason="HTTP 400")
         if answer is None:
             answer = SendResult(delivered=len(items))
         self.taken += items[: answer.delivered]
@@ -57,9 +68,13 @@ def make(server: Server) -> Iterator[Callable[..., BatchSender]]:
     def make_one(**options: object) -> BatchSender:
         names = ("max_records", "max_bytes", "delay_seconds")
         given = {n: options.pop(f"batch_{n}") for n in names if f"batch_{n}" in options}
+        bounds = {
+            n: options.pop(n) for n in ("queue_max_records", "queue_max_bytes") if n in options
+        }
+        options["settings"] = DeliverySettings(**bounds)  # type: ignore[arg-type]
         limits = BatchLimits(**{"delay_seconds": 600.0, **given})  # type: ignore[arg-type]
         options = {"backoff": NO_PAUSE, "limits": limits, **options}
-        made.append(BatchSender("log entries", server.send, **options))  # type: ignore[arg-type]
+        made.append(BatchSender("log entries", server, **options))  # type: ignore[arg-type]
         return made[-1]
 
     yield make_one
@@ -69,10 +84,17 @@ def make(server: Server) -> Iterator[Callable[..., BatchSender]]:
         sender.close(5)
 
 
-def balance(counts: SenderCounts) -> bool:
-    return counts.logged == (
-        counts.delivered + counts.queued + counts.rejected + sum(counts.dropped.values())
-    )
+def counts(sender: BatchSender) -> tuple[int, int, int, dict[str, int]]:
+    """Return what was logged, delivered, queued, and dropped for which reasons."""
+    status = sender.status()
+    assert balance(status)
+    return status.logged, status.delivered, status.queued, dict(status.dropped_by_reason)
+
+
+def balance(status: OutputStatus) -> bool:
+    assert status.dropped == sum(status.dropped_by_reason.values())
+    fates = (status.delivered, status.queued, status.spooled, status.dropped, status.sampled_out)
+    return status.logged == sum(fates) and min(fates) >= 0
 
 
 def wait_for(condition: Callable[[], bool]) -> None:
@@ -93,7 +115,7 @@ def test_a_flush_delivers_everything_in_order(
     assert (result.pending, result.rejected, result.timed_out) == (0, 0, False)
     assert server.taken == items
     assert max(server.batches) <= 512
-    assert sender.counts() == SenderCounts(1300, 1300, 0, 0)
+    assert counts(sender) == (1300, 1300, 0, {})
 
 
 def test_a_full_batch_goes_at_once_and_a_small_one_after_the_delay(
@@ -172,7 +194,7 @@ def test_a_flush_returns_early_when_the_server_does_not_answer(
     assert time.monotonic() - started < 30
     assert (result.pending, result.reason, result.timed_out) == (7, "connection refused", False)
     assert server.attempts == worker.MAX_FLUSH_ATTEMPTS
-    assert sender.counts().queued == 7
+    assert sender.status().queued == 7
     server.default = None
     assert sender.flush(10).delivered == 7
 
@@ -209,20 +231,58 @@ def test_puts_do_not_shorten_the_pause_of_a_flush(
     assert time.monotonic() - started > 0.15
 
 
-def test_a_refusal_is_final_counted_and_said(
+def test_a_refused_item_is_found_counted_and_said(
     make: Callable[..., BatchSender], server: Server, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    sender = make(batch_max_records=2)
-    server.answers = [SendResult(rejected=2, reason="HTTP 400")]
-    server.gate.clear()
+    sender = make()
+    server.refuse = lambda items: b"300" in items
+    for number in range(512):
+        sender.put(b"%d" % number)
+    result = sender.flush(10)
+    assert (result.delivered, result.rejected, result.pending) == (511, 1, 0)
+    assert sorted(server.taken, key=int) == [b"%d" % n for n in range(512) if n != 300]
+    assert counts(sender) == (512, 511, 0, {"refused: HTTP 400": 1})
+    assert server.attempts <= 2 * 9 + 1
+    assert "refused 1 log entries (HTTP 400) and they are dropped" in capsys.readouterr().err
+
+
+def test_several_refused_items_in_one_batch_are_all_found(
+    make: Callable[..., BatchSender], server: Server
+) -> None:
+    sender = make()
+    poison = {b"0", b"1", b"77", b"400", b"511"}
+    server.refuse = lambda items: bool(poison & set(items))
+    for number in range(1024):
+        sender.put(b"%d" % number)
+    sender.flush(10)
+    assert set(server.taken) == {b"%d" % n for n in range(1024)} - poison
+    assert counts(sender) == (1024, 1019, 0, {"refused: HTTP 400": 5})
+
+
+def test_a_server_that_refuses_everything_is_not_asked_for_each_item(
+    make: Callable[..., BatchSender], server: Server
+) -> None:
+    sender = make()
+    server.refuse = lambda items: True
+    for number in range(1024):
+        sender.put(b"%d" % number)
+    sender.flush(10)
+    assert counts(sender) == (1024, 0, 0, {"refused: HTTP 400": 1024})
+    assert server.attempts == 2 * MAX_REFUSALS_IN_A_ROW
+    server.refuse = lambda items: False
+    sender.put(b"later")
+    assert sender.flush(10).delivered == 1
+
+
+def test_a_server_that_is_down_between_two_halves(
+    make: Callable[..., BatchSender], server: Server
+) -> None:
+    sender = make()
+    server.answers = [SendResult(is_refused=True, reason="HTTP 413"), DOWN, None, DOWN]
     for number in range(4):
         sender.put(b"%d" % number)
-    request = sender.begin_flush(10)
-    server.gate.set()
-    sender.end_flush(request)
-    assert server.taken == [b"2", b"3"]
-    assert sender.counts() == SenderCounts(4, 2, 0, 2)
-    assert "refused 2 log entries (HTTP 400)" in capsys.readouterr().err
+    assert sender.flush(10).delivered == 4
+    assert server.taken == [b"0", b"1", b"2", b"3"]
 
 
 def test_a_partial_success_is_counted_as_it_is(
@@ -233,10 +293,10 @@ def test_a_partial_success_is_counted_as_it_is(
     for _ in range(5):
         sender.put(b"x")
     sender.flush(10)
-    assert sender.counts() == SenderCounts(5, 3, 0, 2)
+    assert counts(sender) == (5, 3, 0, {"refused: partial success": 2})
 
 
-@pytest.mark.parametrize("bound", [{"max_records": 10}, {"max_bytes": 100}])
+@pytest.mark.parametrize("bound", [{"queue_max_records": 8}, {"queue_max_bytes": 80}])
 def test_over_a_bound_the_oldest_go_and_are_counted(
     make: Callable[..., BatchSender],
     server: Server,
@@ -251,23 +311,65 @@ def test_over_a_bound_the_oldest_go_and_are_counted(
     assert server.entered.wait(10)
     for number in range(25):
         sender.put(b"%010d" % number)
-    counts = sender.counts()
-    assert balance(counts)
-    assert counts.dropped == {"queue full": 15}
+    assert counts(sender)[3] == {"queue full": 18}  # an eighth is for warn and above
     server.gate.set()
     flusher.join(10)
     sender.flush(10)
-    assert server.taken[1:] == [b"%010d" % number for number in range(15, 25)]
-    assert balance(sender.counts())
-    assert capsys.readouterr().err.count("is full and the oldest are dropped") == 1
+    assert server.taken[1:] == [b"%010d" % number for number in range(18, 25)]
+    assert balance(sender.status())
+    assert capsys.readouterr().err.count("is full and the oldest of the lowest severity") == 1
+
+
+def test_the_lowest_severity_goes_first_and_the_order_stays(
+    make: Callable[..., BatchSender], server: Server
+) -> None:
+    sender = make(queue_max_records=80)
+    server.gate.clear()
+    sender.put(b"in flight")
+    sender.start()
+    request = sender.begin_flush(10)
+    assert server.entered.wait(10)
+    severities = {"debug": 5, "info": 9, "warn": 13, "error": 17}
+    for number in range(40):
+        for name, severity in severities.items():
+            sender.put(b"%s %d" % (name.encode(), number), severity)
+    assert counts(sender)[3] == {"queue full": 80}
+    server.gate.set()
+    sender.end_flush(request)
+    sender.flush(10)
+    kept = [item.decode() for item in server.taken[1:]]
+    assert kept == [f"{name} {number}" for number in range(40) for name in ("warn", "error")]
+
+
+def test_ordinary_items_leave_room_for_warnings(
+    make: Callable[..., BatchSender], server: Server
+) -> None:
+    sender = make(queue_max_records=80)
+    server.gate.clear()
+    sender.put(b"in flight")
+    request = sender.begin_flush(10)
+    assert server.entered.wait(10)
+    for number in range(200):
+        sender.put(b"info %d" % number)
+    assert sender.status().queued == 1 + 70
+    for number in range(10):
+        sender.put(b"warn %d" % number, 13)
+    assert sender.status().queued == 1 + 80
+    sender.put(b"trace", 1)
+    assert sender.status().queued == 1 + 80
+    assert counts(sender)[3] == {"queue full": 130 + 1}
+    server.gate.set()
+    sender.end_flush(request)
+    sender.flush(10)
+    assert sum(item.startswith(b"warn") for item in server.taken) == 10
 
 
 def test_an_item_larger_than_the_queue_is_dropped_and_counted(
     make: Callable[..., BatchSender],
 ) -> None:
-    sender = make(max_bytes=100)
+    sender = make(queue_max_bytes=100)
     sender.put(b"x" * 1000)
-    assert sender.counts().dropped == {"queue full": 1}
+    assert counts(sender)[3] == {"queue full": 1}
 
 
 def test_a_flush_ends_at_its_deadline_whatever_the_server_does(
@@ -369,7 +471,7 @@ def test_closing_delivers_ends_the_thread_and_counts_what_comes_later(
     sender.close(10)
     sender.put(b"late")
     assert server.taken == [b"x"]
-    assert sender.counts() == SenderCounts(2, 1, 0, 0, {"closed": 1})
+    assert counts(sender) == (2, 1, 0, {"closed": 1})
     assert not [t for t in threading.enumerate() if t.name == "sovdev-log-entries"]
 
 
@@ -418,15 +520,15 @@ def test_without_threads_everything_stays_queued(
 def test_the_counts_add_up_at_every_moment(
     make: Callable[..., BatchSender], server: Server
 ) -> None:
-    sender = make(max_records=200, batch_max_records=16, batch_delay_seconds=0.001)
+    sender = make(queue_max_records=200, batch_max_records=16, batch_delay_seconds=0.001)
     stop = threading.Event()
-    wrong: list[SenderCounts] = []
+    wrong: list[OutputStatus] = []
 
     def look() -> None:
         while not stop.is_set():
-            counts = sender.counts()
-            if not balance(counts) or counts.queued < 0:
-                wrong.append(counts)
+            status = sender.status()
+            if not balance(status):
+                wrong.append(status)
 
     watcher = threading.Thread(target=look)
     watcher.start()
@@ -436,13 +538,13 @@ def test_the_counts_add_up_at_every_moment(
     stop.set()
     watcher.join(10)
     assert wrong == []
-    counts = sender.counts()
-    assert (counts.logged, counts.queued) == (20_000, 0)
-    assert counts.delivered == len(server.taken)
+    status = sender.status()
+    assert (status.logged, status.queued) == (20_000, 0)
+    assert status.delivered == len(server.taken)
 
 
 def test_a_forked_child_starts_empty_and_sends_its_own(server: Server) -> None:
-    sender = BatchSender("log entries", server.send, limits=BatchLimits(delay_seconds=600))
+    sender = BatchSender("log entries", server, limits=BatchLimits(delay_seconds=600))
     sender.put(b"the parent's")
     reader, writer = os.pipe()
     child = os.fork()

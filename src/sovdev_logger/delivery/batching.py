@@ -1,49 +1,38 @@
-"""Queue and thread together: what an output hands its finished bytes to."""
+"""Queue, spool, ledger and threads together: what an output hands its finished bytes to."""
 
 import time
-from dataclasses import dataclass, field
 from typing import Final
 
-from sovdev_logger.delivery.batch_worker import BatchLimits, BatchWorker, Send
-from sovdev_logger.delivery.bounded_queue import (
-    DEFAULT_MAX_BYTES,
-    DEFAULT_MAX_RECORDS,
-    BoundedQueue,
-)
+from sovdev_logger.delivery.batch_worker import BatchLimits, BatchWorker
+from sovdev_logger.delivery.bounded_queue import DEFAULT_SEVERITY, BoundedQueue
+from sovdev_logger.delivery.exporting import Exporter
+from sovdev_logger.delivery.ledger import CLOSED, QUEUE_FULL, Ledger
+from sovdev_logger.delivery.limits import DeliverySettings
 from sovdev_logger.delivery.results import FlushResult
 from sovdev_logger.delivery.retry import Backoff
+from sovdev_logger.delivery.spool import Spool
 from sovdev_logger.delivery.worker import FlushRequest, Wake, WorkerThread
+from sovdev_logger.selflog import warn_once
+from sovdev_logger.status import OutputStatus
 
-QUEUE_FULL: Final = "queue full"
-CLOSED: Final = "closed"
 NO_ANSWER: Final = "no answer in time"
 
-
-@dataclass(frozen=True, slots=True)
-class SenderCounts:
-    """What became of every item: ``logged == delivered + queued + rejected + all dropped``.
-
-    ``queued`` includes the batch that is being sent. The sum is exact whenever nothing is put at
-    the same moment; while it is, ``queued`` is what the other numbers leave.
-    """
-
-    logged: int
-    delivered: int
-    queued: int
-    rejected: int
-    dropped: dict[str, int] = field(default_factory=dict)
+_MAX_SPOOLING_SECONDS: Final = 1.0
+_SPOOLING_SHARE: Final = 0.2
+"""The part of a closing's time that is kept for putting on disk what could not be sent."""
 
 
 class BatchSender:
-    """Takes items from callers and sends them in batches from a thread of its own.
+    """Takes items from callers and sends them in batches from threads of its own.
 
     ``put`` is for one caller at a time (an output's turnstile sees to that) and never waits;
-    ``flush``, ``close`` and ``counts`` may be called from any thread or signal handler.
+    ``flush``, ``close`` and ``status`` may be called from any thread or signal handler.
 
     Args:
         name: What the items are, in the plural, for warnings.
-        send: Sends a batch.
-        max_records, max_bytes: Bounds of the queue; beyond them the oldest go.
+        exporter: Knows the server.
+        settings: Bounds of the queue, beyond which the oldest of the lowest severity go, and
+            the spool.
         limits: When a batch is complete.
         backoff: Pauses between failed attempts.
     """
@@ -51,46 +40,79 @@ class BatchSender:
     def __init__(
         self,
         name: str,
-        send: Send,
+        exporter: Exporter,
         *,
-        max_records: int = DEFAULT_MAX_RECORDS,
-        max_bytes: int = DEFAULT_MAX_BYTES,
+        settings: DeliverySettings | None = None,
         limits: BatchLimits | None = None,
         backoff: Backoff | None = None,
     ) -> None:
         self.name = name
-        self._send = send
-        self._bounds = (max_records, max_bytes)
+        self._exporter = exporter
+        self._settings = settings or DeliverySettings()
         self._limits = limits or BatchLimits()
         self._backoff = backoff or Backoff()
         self._closed = False
-        self._late_count = 0
         self._start_empty()
 
     def _start_empty(self) -> None:
-        self._queue = BoundedQueue(self.name, *self._bounds)
-        self._worker = BatchWorker(self.name, self._queue, self._send, self._limits, self._backoff)
+        self._late_count = 0
+        self._lost: dict[str, int] = {}
+        self._ledger = Ledger()
+        bounds = self._settings
+        self._queue = BoundedQueue(self.name, bounds.queue_max_records, bounds.queue_max_bytes)
+        spool = None
+        if bounds.spool is not None:
+            spool = Spool(bounds.spool, self.name.replace(" ", "-"), self._ledger)
+        self._worker = BatchWorker(
+            self.name,
+            self._queue,
+            self._exporter,
+            self._limits,
+            self._backoff,
+            self._ledger,
+            spool,
+        )
         self._thread = WorkerThread(self.name, self._worker.run, self._worker.outcome)
 
     def start(self) -> None:
         """Start the thread now: an exit hook that logs first could not, from Python 3.12 on."""
         self._thread.ensure_started()
 
-    def put(self, item: bytes) -> None:
-        """Queue one item; never blocks. Over the bounds the oldest goes, counted."""
+    def put(self, item: bytes, severity: int = DEFAULT_SEVERITY) -> None:
+        """Queue one item; never blocks. Over the bounds the least severe go, counted.
+
+        Args:
+            item: Finished bytes.
+            severity: OpenTelemetry's severity number, 1 to 24.
+        """
         if self._closed:
             self._late_count += 1
+            warn_once(
+                f"closed:{self.name}",
+                f"{self.name} that come after sovdev_shutdown, or after the exit hook, are not "
+                "sent: shut down last.",
+            )
             return
-        queued = self._queue.put(item)
-        is_batch = queued % self._limits.max_records == 0 and queued <= self._queue.max_records
-        if queued == 1 or is_batch:
+        queued = self._queue.put(item, severity)
+        if queued == 1 or queued % self._limits.max_records == 0:
             self._thread.ensure_started()
             self._thread.channel.put(Wake())
 
+    def lose(self, reason: str) -> None:
+        """Count what could not be made an item; for one caller at a time, as ``put`` is."""
+        self._lost[reason] = self._lost.get(reason, 0) + 1
+
     def begin_flush(self, timeout_seconds: float) -> FlushRequest:
         """Ask for everything so far to be tried; wait with ``end_flush``."""
-        request = FlushRequest(self._queue.put_count, time.monotonic() + timeout_seconds)
-        if self._worker.settled() >= request.target or not self._thread.ensure_started():
+        fates = self._ledger.fates
+        request = FlushRequest(
+            self._queue.put_count,
+            time.monotonic() + timeout_seconds,
+            fates.delivered,
+            sum(fates.dropped.values()),
+        )
+        is_idle = self._worker.has_adopted and not self._worker.open_count()
+        if is_idle or not self._thread.ensure_started():
             # With nothing to do, or nobody to do it, there is nothing to wait for.
             request.finish(self._worker.outcome(request))
         else:
@@ -102,9 +124,13 @@ class BatchSender:
         result = request.wait()
         if result is not None:
             return result
+        left = self._worker.outcome(request)
         return FlushResult(
-            pending=max(0, request.target - self._worker.settled()),
-            reason=self._worker.last_reason or NO_ANSWER,
+            left.delivered,
+            left.rejected,
+            left.pending,
+            left.spooled,
+            left.reason or NO_ANSWER,
             timed_out=True,
         )
 
@@ -112,40 +138,41 @@ class BatchSender:
         """Wait until everything put before has been delivered, refused, or tried in vain.
 
         Returns early when three attempts failed, or the server asked to be left alone for longer:
-        what is pending stays queued and is sent later.
+        what is pending stays queued or spooled and is sent later.
         """
         return self.end_flush(self.begin_flush(timeout_seconds))
 
     def begin_close(self, timeout_seconds: float) -> FlushRequest:
         """Take nothing more and ask for the rest to be tried; wait with ``end_close``."""
         self._closed = True
-        return self.begin_flush(timeout_seconds)
+        reserve = min(_MAX_SPOOLING_SECONDS, timeout_seconds * _SPOOLING_SHARE)
+        return self.begin_flush(timeout_seconds - reserve)
 
-    def end_close(self, request: FlushRequest) -> FlushResult:
-        """Wait for the last flush, and for the thread to end, until the request's deadline."""
+    def end_close(self, request: FlushRequest, deadline: float) -> FlushResult:
+        """Wait for the last flush, put the rest on disk and end the thread, by the deadline."""
         result = self.end_flush(request)
-        self._thread.stop(request.deadline)
-        return result
+        self._thread.stop(deadline)
+        if not self._thread.is_running:
+            self._worker.set_aside_all()  # where no thread could be started
+        left = self._worker.outcome(request)
+        return FlushResult(
+            left.delivered, left.rejected, left.pending, left.spooled, result.reason or left.reason,
+            timed_out=result.timed_out,
+        )  # fmt: skip
 
     def close(self, timeout_seconds: float) -> FlushResult:
         """Flush, then end the thread; what is put later is counted as dropped."""
-        return self.end_close(self.begin_close(timeout_seconds))
+        deadline = time.monotonic() + timeout_seconds
+        return self.end_close(self.begin_close(timeout_seconds), deadline)
 
-    def counts(self) -> SenderCounts:
+    def status(self) -> OutputStatus:
         """Return what became of every item so far."""
-        delivered, rejected = self._worker.delivered, self._worker.rejected
+        fates = self._ledger.fates  # first: nothing has a fate before it was put
         overflow, late = self._queue.overflow_count, self._late_count
-        put = self._queue.put_count
-        dropped = {QUEUE_FULL: overflow, CLOSED: late}
-        return SenderCounts(
-            logged=put + late,
-            delivered=delivered,
-            queued=put - delivered - rejected - overflow,
-            rejected=rejected,
-            dropped={reason: count for reason, count in dropped.items() if count},
-        )
+        further = {QUEUE_FULL: overflow, CLOSED: late, **self._lost}
+        lost = sum(further.values()) - overflow
+        return self._ledger.status(fates, self._queue.put_count + lost, further)
 
     def reset_after_fork(self) -> None:
         """Start empty in a forked child: what is queued is the parent's to send."""
-        self._late_count = 0
         self._start_empty()

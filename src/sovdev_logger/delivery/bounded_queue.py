@@ -1,40 +1,68 @@
-"""A bounded queue of finished bytes: what overflows is the oldest, and it is counted."""
+"""A bounded queue of finished bytes: what it has no room for is counted, the least severe first."""
 
 from collections import deque
 from typing import Final
 
 from sovdev_logger.selflog import warn_once
 
-DEFAULT_MAX_RECORDS: Final = 65_536
-DEFAULT_MAX_BYTES: Final = 64 * 1024 * 1024
+DEFAULT_SEVERITY: Final = 9
+"""OpenTelemetry's number for info."""
+
+_SEVERITIES_PER_LANE: Final = 4
+_LANES: Final = 6
+_FIRST_RESERVED_LANE: Final = 3
+"""Warn and above have an eighth of the room that others cannot take."""
+
+Item = tuple[int, bytes]
 
 
 class BoundedQueue:
     """Items between one putting and one taking side, which share no lock.
 
-    The deque's own operations are atomic, and each side keeps counts that only it writes. The
-    putting side serialises its callers (an output's turnstile does).
+    Each severity has a lane, so that the oldest of the lowest severity is found at once; numbers
+    keep the order across lanes. The deques' own operations are atomic, and each side keeps counts
+    that only it writes. The putting side serialises its callers (an output's turnstile does).
     """
 
     def __init__(self, name: str, max_records: int, max_bytes: int) -> None:
         self.put_count = 0
         self.overflow_count = 0
         self.max_records = max_records
+        self.max_bytes = max_bytes
         self._name = name
-        self._max_bytes = max_bytes
-        self._items: deque[bytes] = deque()
+        self._ordinary_records = max(1, max_records - max_records // 8)
+        self._ordinary_bytes = max_bytes - max_bytes // 8
+        self._lanes: tuple[deque[Item], ...] = tuple(deque() for _ in range(_LANES))
+        self._taken_count = 0
         self._put_bytes = self._overflow_bytes = self._taken_bytes = 0
+        self._ordinary_put_bytes = self._ordinary_overflow_bytes = 0
+        self._ordinary_taken_bytes = 0
 
     def __len__(self) -> int:
-        return len(self._items)
+        return self.put_count - self._taken_count - self.overflow_count
 
-    def put(self, item: bytes) -> int:
-        """Add an item and return how many wait; over a bound the oldest go."""
-        self._items.append(item)
-        self.put_count += 1
+    @property
+    def queued_bytes(self) -> int:
+        """The size of what waits."""
+        return self._put_bytes - self._taken_bytes - self._overflow_bytes
+
+    def put(self, item: bytes, severity: int = DEFAULT_SEVERITY) -> int:
+        """Add an item and return how many wait; over a bound the least severe go, oldest first.
+
+        Args:
+            item: Finished bytes.
+            severity: OpenTelemetry's severity number, 1 to 24.
+        """
+        number = self.put_count + 1
+        # Counted before it can be taken: nothing ever has a fate that was not logged.
+        self.put_count = number
         self._put_bytes += len(item)
-        queued = len(self._items)
-        if queued > self.max_records or self._queued_bytes() > self._max_bytes:
+        lane = (severity - 1) // _SEVERITIES_PER_LANE
+        if lane < _FIRST_RESERVED_LANE:
+            self._ordinary_put_bytes += len(item)
+        self._lanes[lane].append((number, item))
+        queued = number - self._taken_count - self.overflow_count
+        if queued > self._ordinary_records or self.queued_bytes > self._ordinary_bytes:
             self._make_room()
         return queued
 
@@ -43,28 +71,76 @@ class BoundedQueue:
         taken: list[bytes] = []
         size = 0
         while len(taken) < max_records and size < max_bytes:
-            try:
-                item = self._items.popleft()
-            except IndexError:
+            heads = self._heads()
+            if not heads:
                 break
-            taken.append(item)
-            size += len(item)
-            self._taken_bytes += len(item)
+            index = heads[0][1]
+            lane = self._lanes[index]
+            # Up to here the lane's items are older than those of every other lane.
+            last = heads[1][0] if len(heads) > 1 else self.put_count
+            while len(taken) < max_records and size < max_bytes:
+                try:
+                    if lane[0][0] > last:
+                        break
+                    item = lane.popleft()[1]
+                except IndexError:  # the putting side was faster
+                    break
+                taken.append(item)
+                size += len(item)
+                self._taken_count += 1
+                self._taken_bytes += len(item)
+                if index < _FIRST_RESERVED_LANE:
+                    self._ordinary_taken_bytes += len(item)
         return taken
 
-    def _queued_bytes(self) -> int:
-        return self._put_bytes - self._taken_bytes - self._overflow_bytes
+    def holds_any_up_to(self, number: int) -> bool:
+        """Return whether one of the first ``number`` items still waits here."""
+        heads = self._heads()
+        return bool(heads) and heads[0][0] <= number
+
+    def _heads(self) -> list[tuple[int, int]]:
+        """Return the number of each lane's oldest item and the lane, the oldest first."""
+        heads = []
+        for index, lane in enumerate(self._lanes):
+            try:
+                heads.append((lane[0][0], index))
+            except IndexError:
+                continue
+        heads.sort()
+        return heads
 
     def _make_room(self) -> None:
-        while len(self._items) > self.max_records or self._queued_bytes() > self._max_bytes:
+        dropped = self.overflow_count
+        while self._is_ordinary_over_its_share():
+            if not self._drop_oldest(self._lanes[:_FIRST_RESERVED_LANE]):
+                break
+        while len(self) > self.max_records or self.queued_bytes > self.max_bytes:
+            if not self._drop_oldest(self._lanes):
+                break
+        if self.overflow_count > dropped:
+            warn_once(
+                f"overflow:{self._name}",
+                f"the queue of {self._name} is full and the oldest of the lowest severity are "
+                "dropped; the collector is slow or down and there is no spool with room: check "
+                "OTEL_EXPORTER_OTLP_ENDPOINT, SOVDEV_SPOOL_DIR and SOVDEV_SPOOL_MAX_BYTES.",
+            )
+
+    def _is_ordinary_over_its_share(self) -> bool:
+        records = sum(map(len, self._lanes[:_FIRST_RESERVED_LANE]))
+        gone = self._ordinary_taken_bytes + self._ordinary_overflow_bytes
+        size = self._ordinary_put_bytes - gone
+        return records > self._ordinary_records or size > self._ordinary_bytes
+
+    def _drop_oldest(self, lanes: tuple[deque[Item], ...]) -> bool:
+        """Drop the oldest of the lowest severity; return whether there was anything."""
+        for index, lane in enumerate(lanes):
             try:
-                item = self._items.popleft()
+                _, item = lane.popleft()
             except IndexError:
-                break  # the taking side was faster
+                continue
             self.overflow_count += 1
             self._overflow_bytes += len(item)
-        warn_once(
-            f"overflow:{self._name}",
-            f"the queue of {self._name} is full and the oldest are dropped; the collector is slow "
-            "or down, check OTEL_EXPORTER_OTLP_ENDPOINT.",
-        )
+            if index < _FIRST_RESERVED_LANE:
+                self._ordinary_overflow_bytes += len(item)
+            return True
+        return False

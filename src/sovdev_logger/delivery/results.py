@@ -9,14 +9,16 @@ class SendResult:
 
     Attributes:
         delivered: Items that it took.
-        rejected: Items that it refused for good.
-        retryable: Whether the rest may be sent again.
-        retry_after_seconds: How long the server asked to wait, None when it did not.
+        rejected: Items that it refused for good, without saying which.
+        is_refused: Whether it refuses the batch for what is in it, so that parts may pass.
+        retryable: Whether all of it may be sent again.
+        retry_after_seconds: How long to leave the server alone at least, None when it did not say.
         reason: What went wrong, in words, None when nothing did.
     """
 
     delivered: int = 0
     rejected: int = 0
+    is_refused: bool = False
     retryable: bool = False
     retry_after_seconds: float | None = None
     reason: str | None = None
@@ -28,8 +30,9 @@ class FlushResult:
 
     Attributes:
         delivered: Items that the server took meanwhile.
-        rejected: Items that it refused for good meanwhile.
-        pending: Items from before the flush whose fate is still open.
+        rejected: Items that were dropped meanwhile.
+        pending: Items whose fate is still open.
+        spooled: How many of the pending ones are on disk.
         reason: Why something is pending or was rejected, None when nothing is.
         timed_out: Whether the deadline ended it.
     """
@@ -37,5 +40,6 @@ class FlushResult:
     delivered: int = 0
     rejected: int = 0
     pending: int = 0
+    spooled: int = 0
     reason: str | None = None
     timed_out: bool = False

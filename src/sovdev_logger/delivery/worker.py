@@ -11,6 +11,7 @@ from collections.abc import Callable
 from queue import Empty, SimpleQueue
 from typing import Final
 
+from sovdev_logger.delivery.exporting import Sent
 from sovdev_logger.delivery.own_traffic import own_traffic
 from sovdev_logger.delivery.results import FlushResult
 
@@ -23,11 +24,23 @@ _WAIT_SLICE_SECONDS: Final = 0.2
 
 
 class FlushRequest:
-    """One caller's wish that everything so far be tried, and its wait for the outcome."""
+    """One caller's wish that everything so far be tried, and its wait for the outcome.
 
-    def __init__(self, target: int, deadline: float) -> None:
+    Attributes:
+        target: The number of the last item that has to leave the queue.
+        mark: How many items have to be settled then; set when the last one has left.
+        failures: Attempts that failed since the request was made.
+        delivered_before, dropped_before: The ledger when it was made.
+    """
+
+    def __init__(
+        self, target: int, deadline: float, delivered_before: int = 0, dropped_before: int = 0
+    ) -> None:
         self.target = target
         self.deadline = deadline
+        self.delivered_before = delivered_before
+        self.dropped_before = dropped_before
+        self.mark: int | None = None
         self.failures = 0
         self.result: FlushResult | None = None
         self._done = threading.Lock()
@@ -55,7 +68,7 @@ class Stop:
     """A message that the worker is to end."""
 
 
-Message = FlushRequest | Wake | Stop
+Message = FlushRequest | Wake | Stop | Sent
 
 
 class WorkerThread:
@@ -88,6 +101,11 @@ class WorkerThread:
             self._thread = None
             return False
         return True
+
+    @property
+    def is_running(self) -> bool:
+        """Whether the thread was started and has not ended."""
+        return self._thread is not None and not self._has_ended
 
     def ask(self, request: FlushRequest) -> None:
         """Hand a request to the thread; one that comes too late is answered at once."""

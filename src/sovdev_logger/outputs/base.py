@@ -3,9 +3,11 @@
 import logging
 from collections.abc import Callable
 
+from sovdev_logger.delivery.ledger import Fates, Ledger
 from sovdev_logger.entry import Entry
 from sovdev_logger.records import ENTRY_ATTRIBUTE, make_record
 from sovdev_logger.reentry import Turnstile
+from sovdev_logger.status import OutputStatus
 
 Adopt = Callable[[logging.LogRecord], Entry | None]
 """Makes the entry of a record that plain logging made; None leaves the record out."""
@@ -14,8 +16,8 @@ Adopt = Callable[[logging.LogRecord], Entry | None]
 class OutputHandler(logging.Handler):
     """Writes finished entries one at a time, from any thread, signal handler or finalizer.
 
-    A subclass implements ``write``. An exception out of it is reported by ``report`` and goes no
-    further. Closing an output does not end it: whoever closes all handlers of a process (such as
+    A subclass implements ``write``. An exception out of it is counted, said by ``report`` and goes
+    no further. Closing an output does not end it: whoever closes all handlers of a process (such as
     ``logging.config.dictConfig``) must not silence the service, so the next entry reopens it.
 
     An entry comes by ``take``, straight from the service's logger, or on a stdlib record by
@@ -25,7 +27,9 @@ class OutputHandler(logging.Handler):
     def __init__(self, adopt: Adopt, level: int = logging.NOTSET) -> None:
         super().__init__(level)
         self._adopt = adopt
-        self._turnstile = Turnstile(self.write, self.report)
+        self._ledger = Ledger()
+        self._passed_before_failure = 0
+        self._turnstile = Turnstile(self.write, self._fail)
 
     def take(self, entry: Entry) -> None:
         """Write an entry that no record exists for yet."""
@@ -62,9 +66,29 @@ class OutputHandler(logging.Handler):
         """Write one entry while another is being written in an outer frame of this thread."""
         self.write(entry)
 
-    def report(self, error: Exception) -> None:
-        """Say what went wrong, once, and how to mend it."""
+    def report(self, error: Exception) -> str:
+        """Say what went wrong, once, and how to mend it; return the reason in a few words."""
         raise NotImplementedError
+
+    def status(self) -> OutputStatus:
+        """Return what became of every entry so far. Any thread may ask, at any moment."""
+        fates = self._ledger.fates  # first: nothing has a fate before it was given to us
+        counts = self._turnstile.counts()
+        if counts.passed > self._passed_before_failure:
+            self._ledger.succeed()
+        fates = Fates(counts.passed, dropped=fates.dropped)
+        return self._ledger.status(fates, counts.submitted, counts.drops)
+
+    def reset_after_fork(self) -> None:
+        """Start the book of a forked child."""
+        self._ledger = Ledger()
+        self._passed_before_failure = 0
+
+    def _fail(self, error: Exception) -> None:
+        reason = self.report(error)
+        self._ledger.record(dropped=1, reason=reason)
+        self._ledger.fail(reason)
+        self._passed_before_failure = self._turnstile.counts().passed
 
     def createLock(self) -> None:  # noqa: N802 - stdlib's name
         """Have no stdlib lock: the turnstile serialises, and a signal cannot deadlock it."""

@@ -1,11 +1,13 @@
 """The console: one aligned, coloured line per entry, for people; or JSON lines for machines."""
 
+import errno
 import logging
 import os
 import sys
 from collections.abc import Callable, Mapping
 from typing import Final, TextIO
 
+from sovdev_logger.delivery.ledger import in_few_words
 from sovdev_logger.entry import Entry
 from sovdev_logger.outputs.base import Adopt, OutputHandler
 from sovdev_logger.selflog import warn_once
@@ -81,17 +83,16 @@ class ConsoleHandler(OutputHandler):
         level: int = logging.NOTSET,
     ) -> None:
         super().__init__(adopt, level)
-        self.lost_count = 0
         self._as_json = as_json
         self._stream = stream
         self._environ = environ
         self._width = 0
 
     def write(self, entry: Entry) -> None:
-        """Write one entry and flush it; without a stderr there is nothing to do."""
+        """Write one entry and flush it."""
         stream = self._stream()
         if stream is None:
-            return
+            raise OSError(errno.EBADF, "there is no stderr")
         text = entry.line().decode() if self._as_json else self._for_people(entry, stream)
         try:
             stream.write(text)
@@ -109,13 +110,13 @@ class ConsoleHandler(OutputHandler):
         self._width = max(self._width, min(len(where), _MAX_PLACE_WIDTH))
         return render(entry, f"{where:<{self._width}}", wants_colour(stream, self._environ))
 
-    def report(self, error: Exception) -> None:
-        """Count the lost line and say it once, in case that stderr is still open for us."""
-        self.lost_count += 1
+    def report(self, error: Exception) -> str:
+        """Say the lost line once, in case that stderr is still open for us."""
         warn_once(
             f"console:{type(error).__name__}",
             f"cannot write to the console: {error}; set LOG_TO_CONSOLE=false if there is none.",
         )
+        return in_few_words(error)
 
     def flush(self) -> None:
         """Do nothing: each line is flushed when it is written."""

@@ -15,6 +15,7 @@ try:
 except ImportError:
     fcntl = None  # type: ignore[assignment,unused-ignore]
 
+from sovdev_logger.delivery.ledger import in_few_words
 from sovdev_logger.entry import Entry
 from sovdev_logger.outputs.base import Adopt, OutputHandler
 from sovdev_logger.outputs.rotation import rotation_lock, shift_backups
@@ -84,7 +85,6 @@ class JsonFileHandler(OutputHandler):
         super().__init__(adopt, level)
         self.path = Path(os.path.abspath(settings.path))
         self.formatter: logging.Formatter = EntryFormatter()
-        self.lost_count = 0
         self._own_formatter = self.formatter
         self._path_text = str(self.path)
         self._max_bytes = settings.max_bytes if settings.backup_count else 0
@@ -130,16 +130,16 @@ class JsonFileHandler(OutputHandler):
         finally:
             os.close(descriptor)
 
-    def report(self, error: Exception) -> None:
-        """Count the lost entry, say once what to do, and start afresh with the next entry."""
-        self.lost_count += 1
+    def report(self, error: Exception) -> str:
+        """Say once what to do, and start afresh with the next entry."""
         self._checked_ns = 0
-        reason = error.strerror if isinstance(error, OSError) else type(error).__name__
+        reason = in_few_words(error)
         warn_once(
             f"file:{self._path_text}:{reason}",
             f"cannot write {self._path_text}: {reason}; {_advice(error)} Entries go on to the "
             "other outputs, and to this file as soon as it can be written.",
         )
+        return reason
 
     def flush(self) -> None:
         """Do nothing: every line is handed to the system when it is logged."""

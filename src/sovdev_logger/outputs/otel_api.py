@@ -45,13 +45,14 @@ class LogsApiHandler(OutputHandler):
             )
         )
 
-    def report(self, error: Exception) -> None:
+    def report(self, error: Exception) -> str:
         """Say that the application's provider raised; the other outputs have the entry."""
         warn_once(
             f"logs-api:{type(error).__name__}",
             f"the application's logger provider raised {type(error).__name__} for an entry; "
             "check its processors.",
         )
+        return type(error).__name__
 
     def flush(self) -> None:
         """Do nothing here: ``sovdev_flush`` flushes the provider."""

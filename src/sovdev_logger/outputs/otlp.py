@@ -5,6 +5,7 @@ import struct
 from typing import Final, Protocol
 
 from sovdev_logger.context import CONTEXT_FIELDS
+from sovdev_logger.delivery.ledger import with_turnstile
 from sovdev_logger.entry import Entry, Fields
 from sovdev_logger.otlp_wire import (
     as_item,
@@ -16,6 +17,7 @@ from sovdev_logger.otlp_wire import (
 )
 from sovdev_logger.outputs.base import Adopt, OutputHandler
 from sovdev_logger.selflog import warn_once
+from sovdev_logger.status import OutputStatus
 
 _MAX_KEPT_PREFIXES: Final = 4096
 _MAX_KEPT_BYTES: Final = 1024
@@ -53,8 +55,14 @@ _ALWAYS_PRESENT: Final = 13
 class Sender(Protocol):
     """Takes finished bytes for delivery."""
 
-    def put(self, item: bytes) -> None:
+    def put(self, item: bytes, severity: int) -> None:
         """Queue one item; never blocks, never raises."""
+
+    def lose(self, reason: str) -> None:
+        """Count an entry that could not be made an item."""
+
+    def status(self) -> OutputStatus:
+        """Return what became of the items."""
 
 
 class OTLPLoggingHandler(OutputHandler):
@@ -71,15 +79,23 @@ class OTLPLoggingHandler(OutputHandler):
 
     def write(self, entry: Entry) -> None:
         """Encode one entry and queue it."""
-        self._sender.put(as_item(self._encoder.encode(entry)))
+        item = as_item(self._encoder.encode(entry))
+        self._sender.put(item, entry.level.otel_severity)
 
-    def report(self, error: Exception) -> None:
+    def status(self) -> OutputStatus:
+        """Return what became of every entry so far. Any thread may ask, at any moment."""
+        return with_turnstile(self._sender.status(), self._turnstile.counts())
+
+    def report(self, error: Exception) -> str:
         """Say that an entry could not be encoded; the other outputs have it."""
         warn_once(
             f"otlp:{type(error).__name__}",
             f"an entry could not be encoded for OTLP ({type(error).__name__}); this is a defect "
             "of sovdev-logger, please report it.",
         )
+        reason = f"not encoded: {type(error).__name__}"
+        self._sender.lose(reason)
+        return reason
 
     def flush(self) -> None:
         """Do nothing: ``sovdev_flush`` waits for delivery, with a deadline."""

@@ -91,10 +91,11 @@ class EntryCounts:
 
 
 class SpanLabels(NamedTuple):
-    """What a span is counted by."""
+    """What a span is counted by, and in which process: a fork's parent counts its own."""
 
     peer_service: str
     operation_name: str
+    generation: int = 0
 
 
 class SpanCounts:
@@ -108,6 +109,7 @@ class SpanCounts:
         self._started: dict[SpanLabels, Counter] = {}
         self._ended: dict[SpanLabels, Counter] = {}
         self._durations: deque[tuple[SpanLabels, float]] = deque()
+        self._generation = 0
         self.hand_over: Callable[[], None] = self._durations.clear
 
     def reset(self) -> None:
@@ -115,21 +117,24 @@ class SpanCounts:
         self._started.clear()
         self._ended.clear()
         self._durations.clear()
+        self._generation += 1
 
     def labels(self, peer: str, operation_name: str) -> SpanLabels:
         """Return the labels to count a span by; too many distinct ones share the overflow."""
-        labels = SpanLabels(peer, operation_name)
+        labels = SpanLabels(peer, operation_name, self._generation)
         is_short = len(peer) + len(operation_name) <= 2 * MAX_LABEL_CHARACTERS
         if labels in self._started or (is_short and len(self._started) < MAX_LABEL_SETS):
             return labels
-        return SpanLabels("", "")
+        return SpanLabels("", "", self._generation)
 
     def start(self, labels: SpanLabels) -> None:
         """Count a span as open."""
         self._started.setdefault(labels, Counter()).increment()
 
     def end(self, labels: SpanLabels, duration_ms: float) -> None:
-        """Count a span as ended and keep its duration."""
+        """Count a span as ended and keep its duration, unless a fork's parent started it."""
+        if labels.generation != self._generation:
+            return
         self._ended.setdefault(labels, Counter()).increment()
         self._durations.append((labels, duration_ms))
         if len(self._durations) > _MAX_PENDING_DURATIONS:

@@ -6,14 +6,17 @@ from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING
 
 from sovdev_logger.delivery.batching import BatchSender
-from sovdev_logger.delivery.otlp_http import OtlpExport
+from sovdev_logger.delivery.ledger import with_turnstile
+from sovdev_logger.delivery.limits import DeliverySettings
+from sovdev_logger.delivery.otlp_http import OtlpExporter
 from sovdev_logger.delivery.periodic import PeriodicSender
 from sovdev_logger.delivery.results import FlushResult
 from sovdev_logger.delivery.transport import HttpTransport
 from sovdev_logger.entry import Identity
 from sovdev_logger.otlp_settings import OtlpSettings, SignalTarget
-from sovdev_logger.otlp_wire import SCOPE_VERSION, Envelope
+from sovdev_logger.otlp_wire import SCOPE_VERSION, make_context
 from sovdev_logger.outputs.base import Adopt, OutputHandler
+from sovdev_logger.status import OutputStatus
 from sovdev_logger.telemetry.application import (
     application_logger_provider,
     application_meter_provider,
@@ -25,6 +28,8 @@ if TYPE_CHECKING:
     from opentelemetry.metrics import MeterProvider
     from opentelemetry.trace import Tracer
 
+    from sovdev_logger.telemetry.providers import SpanForwarder
+
 
 class Pipeline:
     """The senders of one service, and the providers that feed them.
@@ -34,24 +39,27 @@ class Pipeline:
     Without endpoint and provider everything here is empty and the SDK is not imported.
     """
 
-    def __init__(self, identity: Identity, otlp: OtlpSettings) -> None:
+    def __init__(self, identity: Identity, otlp: OtlpSettings, delivery: DeliverySettings) -> None:
         self._identity = identity
         self._otlp = otlp
-        self._attributes = resource_attributes(identity, otlp)
-        self._envelope = Envelope(self._attributes, identity.service_name)
+        self._delivery = delivery
         self._logger_provider = application_logger_provider()
         self._transports: list[HttpTransport] = []
+        self._exporters: list[OtlpExporter] = []
         self._flush_application: list[Callable[[], object]] = []
+        self._forwarder: SpanForwarder | None = None
         self.entry_counts: EntryCounts | None = None
         self.span_counts: SpanCounts | None = None
         self.tracer: Tracer | None = None
         self.logs: BatchSender | None = None
         self.traces: BatchSender | None = None
         self.metrics: PeriodicSender | None = None
+        self._describe(identity)
         if otlp.logs is not None and self._logger_provider is None:
             self.logs = self._batch_sender("log entries", otlp.logs)
         if otlp.traces is not None:
-            self._start_traces(otlp.traces)
+            self.traces = self._batch_sender("spans", otlp.traces)
+            self._start_tracer(self.traces)
         self._start_metrics()
 
     def log_output(self, adopt: Adopt) -> OutputHandler | None:
@@ -74,46 +82,76 @@ class Pipeline:
 
     def close(self, timeout_seconds: float) -> dict[str, FlushResult]:
         """Deliver what is queued and end the senders for good, with one deadline for all."""
+        deadline = time.monotonic() + timeout_seconds
         application = self._begin_application_flush()
         requests = [(one, one.begin_close(timeout_seconds)) for one in self._senders()]
-        results = {sender.name: sender.end_close(request) for sender, request in requests}
-        _wait_for_all(application, timeout_seconds)
+        results = {one.name: one.end_close(request, deadline) for one, request in requests}
+        _wait_for_all(application, max(0.0, deadline - time.monotonic()))
         for transport in self._transports:
             transport.close()
         return results
 
-    def reset_after_fork(self) -> None:
-        """Give a forked child queues and workers of its own."""
+    def status(self) -> dict[str, OutputStatus]:
+        """Return the ledgers of the senders that are not behind a log output."""
+        found = {}
+        if self.traces is not None and self._forwarder is not None:
+            found["otlp_traces"] = with_turnstile(self.traces.status(), self._forwarder.counts())
+        if self.metrics is not None:
+            found["otlp_metrics"] = self.metrics.status()
+        return found
+
+    def reset_after_fork(self, identity: Identity) -> None:
+        """Give a forked child queues, threads, connections and a resource of its own."""
         for transport in self._transports:
             transport.forget()
+        self._describe(identity)
         for sender in (self.logs, self.traces):
             if sender is not None:
                 sender.reset_after_fork()
         for counts in (self.entry_counts, self.span_counts):
             if counts is not None:
                 counts.reset()
+        if self._forwarder is not None and self.traces is not None:
+            self._forwarder.retire()
+            self._start_tracer(self.traces)
         if self.metrics is not None and self._otlp.metrics is not None:
             # The parent's provider may hold locks that nobody is left to release.
-            self._start_own_metrics(self._otlp.metrics)
+            is_closed = self.metrics.is_closed
+            self._make_own_metrics(self._otlp.metrics)
+            self.metrics.is_closed = is_closed
+            if not is_closed:
+                self.metrics.start()
+
+    def _describe(self, identity: Identity) -> None:
+        """Say in the resource which service and session the items are of."""
+        self._identity = identity
+        self._attributes = resource_attributes(identity, self._otlp)
+        self._context = make_context(self._attributes, identity.service_name)
+        for exporter in self._exporters:
+            exporter.context = self._context
 
     def _senders(self) -> list[BatchSender | PeriodicSender]:
         return [one for one in (self.logs, self.traces, self.metrics) if one is not None]
 
     def _batch_sender(self, name: str, target: SignalTarget) -> BatchSender:
-        sender = BatchSender(name, self._export(target).send_items)
+        sender = BatchSender(name, self._exporter(target), settings=self._delivery)
         sender.start()
         return sender
 
-    def _export(self, target: SignalTarget) -> OtlpExport:
+    def _exporter(self, target: SignalTarget) -> OtlpExporter:
         transport = HttpTransport(target)
         self._transports.append(transport)
-        return OtlpExport(transport, self._envelope)
+        self._exporters.append(OtlpExporter(transport, self._context))
+        return self._exporters[-1]
 
-    def _start_traces(self, target: SignalTarget) -> None:
-        from sovdev_logger.telemetry.providers import build_tracer_provider  # noqa: PLC0415
+    def _start_tracer(self, sender: BatchSender) -> None:
+        from sovdev_logger.telemetry.providers import (  # noqa: PLC0415
+            SpanForwarder,
+            build_tracer_provider,
+        )
 
-        self.traces = self._batch_sender("spans", target)
-        provider = build_tracer_provider(self._attributes, self.traces)
+        self._forwarder = SpanForwarder(sender)
+        provider = build_tracer_provider(self._attributes, self._forwarder)
         self.tracer = provider.get_tracer(self._identity.service_name, SCOPE_VERSION)
 
     def _start_metrics(self) -> None:
@@ -125,9 +163,9 @@ class Pipeline:
             self._instrument(provider, self.entry_counts, self.span_counts)
             self._flush_application.append(getattr(provider, "force_flush", _nothing))
         elif self._otlp.metrics is not None:
-            self._start_own_metrics(self._otlp.metrics)
+            self._make_own_metrics(self._otlp.metrics).start()
 
-    def _start_own_metrics(self, target: SignalTarget) -> None:
+    def _make_own_metrics(self, target: SignalTarget) -> PeriodicSender:
         from sovdev_logger.telemetry.providers import build_meter_provider  # noqa: PLC0415
 
         otlp = self._otlp
@@ -137,10 +175,11 @@ class Pipeline:
         self.metrics = PeriodicSender(
             "metrics",
             produce,
-            self._export(target).send_body,
+            self._exporter(target).send_body,
             interval_seconds=otlp.metric_interval_seconds,
+            is_cumulative=not otlp.delta_temporality,
         )
-        self.metrics.start()
+        return self.metrics
 
     def _instrument(
         self, provider: "MeterProvider", entries: EntryCounts, spans: SpanCounts

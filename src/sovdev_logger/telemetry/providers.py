@@ -15,17 +15,22 @@ from opentelemetry.sdk.metrics import (
 from opentelemetry.sdk.metrics.export import AggregationTemporality, InMemoryMetricReader
 from opentelemetry.sdk.resources import Resource
 from opentelemetry.sdk.trace import ReadableSpan, Span, SpanProcessor, TracerProvider
+from opentelemetry.trace import StatusCode
 
+from sovdev_logger.levels import ERROR, INFO
 from sovdev_logger.otlp_wire import as_item
-from sovdev_logger.reentry import Turnstile
+from sovdev_logger.reentry import Turnstile, TurnstileCounts
 from sovdev_logger.selflog import warn_once
 
 
 class Sender(Protocol):
     """Takes finished bytes for delivery."""
 
-    def put(self, item: bytes) -> None:
+    def put(self, item: bytes, severity: int) -> None:
         """Queue one item."""
+
+    def lose(self, reason: str) -> None:
+        """Count a span that could not be made an item."""
 
 
 class SpanForwarder(SpanProcessor):
@@ -36,23 +41,39 @@ class SpanForwarder(SpanProcessor):
     """
 
     def __init__(self, sender: Sender) -> None:
-        self._turnstile = Turnstile(sender.put)
+        self._sender = sender
+        self._turnstile = Turnstile(self._forward, self._say_lost)
+        self._is_retired = False
 
     def on_start(self, span: Span, parent_context: Context | None = None) -> None:
         """Do nothing: only ended spans are exported."""
 
     def on_end(self, span: ReadableSpan) -> None:
         """Queue a sampled span."""
-        if span.context is None or not span.context.trace_flags.sampled:
+        if self._is_retired or span.context is None or not span.context.trace_flags.sampled:
             return
-        try:
-            encoded = encode_spans([span]).resource_spans[0].scope_spans[0].spans[0]
-            self._turnstile.submit(as_item(encoded.SerializeToString()))
-        except Exception as error:  # noqa: BLE001 - ending a span never hurts its host
-            warn_once(
-                f"span:{type(error).__name__}",
-                f"a span could not be encoded ({type(error).__name__}) and is not exported.",
-            )
+        self._turnstile.submit(span)
+
+    def counts(self) -> TurnstileCounts:
+        """Return what came here and what became of it before the sender had it."""
+        return self._turnstile.counts()
+
+    def retire(self) -> None:
+        """Forward nothing more: in a forked child the parent's open spans are the parent's."""
+        self._is_retired = True
+
+    def _forward(self, span: ReadableSpan) -> None:
+        encoded = encode_spans([span]).resource_spans[0].scope_spans[0].spans[0]
+        is_error = span.status.status_code is StatusCode.ERROR
+        severity = ERROR.otel_severity if is_error else INFO.otel_severity
+        self._sender.put(as_item(encoded.SerializeToString()), severity)
+
+    def _say_lost(self, error: Exception) -> None:
+        self._sender.lose(f"not encoded: {type(error).__name__}")
+        warn_once(
+            f"span:{type(error).__name__}",
+            f"a span could not be encoded ({type(error).__name__}) and is not exported.",
+        )
 
     def shutdown(self) -> None:
         """Do nothing: the sender is closed with the service."""
@@ -62,10 +83,12 @@ class SpanForwarder(SpanProcessor):
         return True
 
 
-def build_tracer_provider(attributes: Mapping[str, str], sender: Sender) -> TracerProvider:
-    """Return a provider whose spans go to ``sender``; it is not made global."""
+def build_tracer_provider(
+    attributes: Mapping[str, str], forwarder: SpanForwarder
+) -> TracerProvider:
+    """Return a provider whose spans go to ``forwarder``; it is not made global."""
     provider = TracerProvider(resource=Resource(dict(attributes)), shutdown_on_exit=False)
-    provider.add_span_processor(SpanForwarder(sender))
+    provider.add_span_processor(forwarder)
     return provider
 
 

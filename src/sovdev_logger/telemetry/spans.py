@@ -104,7 +104,7 @@ class Spans:
     ) -> None:
         self._service_name = service_name
         self._sanitizer = sanitizer
-        self._own_tracer = own_tracer
+        self.own_tracer = own_tracer
         self._counts = counts
 
     def start(self, operation_name: object, attributes: object, peer: str | None) -> SovdevSpan:
@@ -162,7 +162,7 @@ class Spans:
         """Return the application's tracer where it has set a provider, else ours."""
         provider = trace.get_tracer_provider()
         if isinstance(provider, trace.ProxyTracerProvider):
-            return self._own_tracer
+            return self.own_tracer
         return provider.get_tracer(self._service_name, SCOPE_VERSION)
 
     def _restore_parent(self, span: SovdevSpan) -> None:

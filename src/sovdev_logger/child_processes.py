@@ -1,0 +1,41 @@
+"""Children of ``multiprocessing`` end without exit hooks; here they get one of theirs."""
+
+import sys
+import threading
+from collections.abc import Callable
+from typing import Final
+
+_LAST: Final = -100
+"""Finalizers run in the order of their numbers, the largest first; the program's own before us."""
+
+
+def end_with_multiprocessing_child(owner: object, end: Callable[[], None]) -> None:
+    """Have ``end`` called when this process ends, if ``multiprocessing`` started it.
+
+    Call it in a process that starts a service, and in a forked child. A program that does not use
+    ``multiprocessing`` does not import it for this.
+
+    Args:
+        owner: Kept alive by somebody else for as long as ``end`` is of use.
+        end: Called once the child's function has returned and its threads have ended.
+    """
+    util = sys.modules.get("multiprocessing.util")
+    process = sys.modules.get("multiprocessing.process")
+    if util is None or process is None:
+        return
+
+    def register(_owner: object) -> None:
+        util.Finalize(None, _after_the_threads, args=(end,), exitpriority=_LAST)
+
+    # A child that multiprocessing forks forgets all finalizers, and then calls this.
+    util.register_after_fork(owner, register)
+    if process.parent_process() is not None:
+        register(owner)
+
+
+def _after_the_threads(end: Callable[[], None]) -> None:
+    me = threading.current_thread()
+    for thread in threading.enumerate():
+        if thread is not me and not thread.daemon:
+            thread.join()
+    end()
