@@ -19,8 +19,8 @@ from sovdev_logger import (
     sovdev_log_job_status,
     sovdev_set_context,
     sovdev_shutdown,
-    sovdev_status,
     sovdev_start_span,
+    sovdev_status,
 )
 from sovdev_logger.otlp_wire import varint
 from sovdev_logger.outputs.otlp import LogRecordEncoder
