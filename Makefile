@@ -4,7 +4,7 @@ BIN := $(VENV)/bin
 # Further interpreters, each tested in an environment of its own where the machine has it.
 OTHERS := 3.12 3.13 3.14
 
-.PHONY: demo test test-others check lint types build bench clean
+.PHONY: demo test test-others soak check lint types build bench clean
 
 demo: $(VENV)/runtime  ## Run the company lookup and show its entries as people and machines see them.
 	@sh scripts/demo.sh $(BIN)/python
@@ -22,8 +22,11 @@ test-others:
 	  if [ -n "$$python" ]; then \
 	    echo "Python $$version:"; \
 	    $(MAKE) --no-print-directory VENV=.venv-$$version PYTHON=$$python .venv-$$version/ready \
-	      && .venv-$$version/bin/python -m pytest -q || exit 1; \
+	      && .venv-$$version/bin/python -m pytest -q -m 'not mutant' || exit 1; \
 	  else echo "Python $$version is not on this machine: not tested."; fi; done
+
+soak: $(VENV)/ready  ## The long forms of the fault tests: about half an hour.
+	SOAK=1 $(BIN)/python -m pytest -q -m 'not mutant' -o timeout=1200 tests/faults
 
 check: lint types  ## Lint, format and strict types.
 

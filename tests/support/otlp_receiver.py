@@ -67,6 +67,7 @@ class OtlpReceiver:
     def __init__(self, port: int = 0, tls: ssl.SSLContext | None = None) -> None:
         self.requests: list[Request] = []
         self.faults: list[str] = []
+        self.refuses: Callable[[bytes], bool] | None = None
         self._answers: list[Answer] = []
         self._changed = threading.Condition()
         self._leaving = threading.Event()
@@ -144,6 +145,10 @@ class OtlpReceiver:
 
         self.behave(send_slowly)
 
+    def event_ids(self) -> list[str]:
+        """Return the event id of each log record."""
+        return [attributes(record.attributes)["event_id"] for _, _, _, record in self.log_records()]
+
     def recover(self) -> None:
         """Answer 200 again."""
         self._answers.clear()
@@ -214,6 +219,8 @@ class OtlpReceiver:
         if answer.behave is not None and answer.behave(handler):
             handler.close_connection = True
             return
+        if self.refuses is not None and self.refuses(raw):
+            answer = Answer(400)
         if answer.status < 300:
             self._keep(handler, raw)
         handler.send_response(answer.status)

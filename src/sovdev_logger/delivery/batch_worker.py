@@ -130,15 +130,13 @@ class BatchWorker:
 
     def set_aside_all(self) -> None:
         """Put everything on disk, or count it as dropped; only when no thread runs this."""
-        batches = list(self._waiting)
-        if self._in_flight is not None:
-            batches.insert(0, self._in_flight)
+        started = [*([self._in_flight] if self._in_flight else []), *self._waiting]
         self._waiting.clear()
         self._in_flight = None
+        for batch in reversed(started):
+            self._leave(batch, in_front=True)
         while items := self._take_from_queue():
-            batches.append(Batch(items, self._exporter.context))
-        for batch in batches:
-            self._leave(batch)
+            self._leave(Batch(items, self._exporter.context))
         if self._spool is not None:
             self._spool.close()
 
@@ -239,28 +237,29 @@ class BatchWorker:
     def _keep(self, batch: Batch) -> None:
         """Put a batch that failed on disk, unless it is there; else in front of the others."""
         if batch.spooled is None and self._spool is not None and self._spool.is_usable:
-            batch = self._spooled_rest(self._spool, batch)
+            batch = self._spooled_rest(self._spool, batch, in_front=True)
         if batch.items:
             self._waiting.appendleft(batch)
 
-    def _leave(self, batch: Batch) -> None:
+    def _leave(self, batch: Batch, *, in_front: bool = False) -> None:
         """Put a batch on disk for the next process, or count it as dropped."""
         spooled = batch.spooled
         if self._spool is None:
             self._settle(batch, 0, NOT_SENT)
         elif spooled is None:
-            self._settle(self._spooled_rest(self._spool, batch), 0, NOT_SENT)
+            self._settle(self._spooled_rest(self._spool, batch, in_front=in_front), 0, NOT_SENT)
         elif spooled.open_count < len(spooled.items):
             # Some of its block was settled: what is left becomes a block of its own.
-            rest = self._spooled_rest(self._spool, batch)
+            rest = self._spooled_rest(self._spool, batch, in_front=in_front)
             kept = len(batch.items) - len(rest.items)
             self._settle(rest, 0, NOT_SENT)
             self._ledger.record(spooled=-kept)
             self._spool.done(spooled, kept)
 
-    def _spooled_rest(self, spool: Spool, batch: Batch) -> Batch:
-        """Append a batch to the spool and return what did not get there."""
-        written = spool.append(batch.items, batch.context)
+    def _spooled_rest(self, spool: Spool, batch: Batch, *, in_front: bool = False) -> Batch:
+        """Write a batch to the spool and return what did not get there."""
+        in_front = in_front and bool(spool)
+        written = spool.append(batch.items, batch.context, in_front=in_front)
         return Batch(batch.items[written:], batch.context, batch.spooled, batch.is_part)
 
     def _relieve_memory(self) -> None:

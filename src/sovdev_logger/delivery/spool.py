@@ -32,6 +32,9 @@ _MAX_SEGMENT_BYTES: Final = 4 * 1024 * 1024
 _SEGMENTS_AT_LEAST: Final = 16
 """A full spool gives up one segment, which is at most this part of it."""
 
+_MIDDLE: Final = 500_000_000_000
+"""Segments are read in the order of their numbers, which grow both ways from here."""
+
 _PAUSE_AFTER_FAILURE_SECONDS: Final = 5.0
 
 
@@ -69,6 +72,7 @@ class Spool:
         self._segments: deque[Segment] = deque()
         self._total_bytes = 0
         self._numbers = count()
+        self._first_number = self._last_number = _MIDDLE
         self._in_use: Segment | None = None
         self._usable_from = 0.0
 
@@ -93,21 +97,34 @@ class Spool:
             self._ledger.record(recovered=found, spooled=found)
         self._total_bytes = bytes_below(self.settings.folder)
 
-    def append(self, items: Sequence[bytes], context: bytes) -> int:
+    def append(self, items: Sequence[bytes], context: bytes, *, in_front: bool = False) -> int:
         """Write items behind everything else and return how many, from the first, are on disk.
 
         The oldest make room where there is too little, and are counted as dropped.
+
+        Args:
+            items: Finished bytes.
+            context: What they need around them to be sent.
+            in_front: Write them where they are read first: they are older than what is here.
         """
         written = 0
+        new = None
         try:
             for part in _in_blocks(items, self._segment_bytes):
-                segment = self._writable(block_size(part), context)
+                needed = block_size(part)
+                if in_front:
+                    segment = new = new or self._new_segment(needed, context, in_front=True)
+                    self._make_room(needed, keep=new)
+                else:
+                    segment = self._writable(needed, context)
                 before = segment.size
                 segment.append(part)
                 self._total_bytes += segment.size - before
                 written += len(part)
         except OSError as error:
             self._say_unusable(error)
+        if new is not None:
+            new.is_sealed = True
         self._ledger.record(spooled=written)
         return written
 
@@ -179,6 +196,9 @@ class Spool:
         if last is not None:
             last.is_sealed = True
             self._forget_vanished()
+        return self._new_segment(needed, context)
+
+    def _new_segment(self, needed: int, context: bytes, *, in_front: bool = False) -> Segment:
         if self._own is not None and not self._own.path.is_dir():
             self._own.release()
             self._own = None
@@ -186,10 +206,17 @@ class Spool:
             self._own = new_folder(self._parent)
         self._total_bytes = bytes_below(self.settings.folder)
         self._make_room(needed + len(context))
-        path = self._own.path / f"{time.time_ns():020d}-{next(self._numbers):06d}{SEGMENT_SUFFIX}"
-        segment = Segment.create(path, context)
+        if in_front:
+            self._first_number -= 1
+        else:
+            self._last_number += 1
+        number = self._first_number if in_front else self._last_number
+        segment = Segment.create(self._own.path / f"{number:012d}{SEGMENT_SUFFIX}", context)
         self._total_bytes += segment.size
-        self._segments.append(segment)
+        if in_front:
+            self._segments.appendleft(segment)
+        else:
+            self._segments.append(segment)
         return segment
 
     def _make_room(self, needed: int, keep: Segment | None = None) -> None:

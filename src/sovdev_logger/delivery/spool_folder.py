@@ -8,6 +8,7 @@ The lock goes with its process, however that ends; then any other process may ta
 """
 
 import os
+import time
 from collections.abc import Iterator
 from contextlib import suppress
 from pathlib import Path
@@ -65,7 +66,8 @@ def new_folder(parent: Path) -> OwnedFolder:
     """Make a folder of this process's own below ``parent``. Raises OSError."""
     make_private(parent)
     for _ in range(_ATTEMPTS):
-        path = parent / f"{os.getpid()}-{uuid4().hex[:12]}"
+        # By time, so that the oldest process's entries are sent first.
+        path = parent / f"{time.time_ns():020d}-{os.getpid()}-{uuid4().hex[:8]}"
         path.mkdir(mode=_FOLDER_MODE)
         folder = take_over(path)
         if folder is not None:

@@ -5,6 +5,7 @@ import logging
 import os
 import stat
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 from typing import Final
 
@@ -31,6 +32,12 @@ _FILE_MODE: Final = 0o644
 _PATH_CHECK_INTERVAL_NS: Final = 1_000_000
 """How long a rename by somebody else may go unnoticed: a look at the path costs as much as the
 write, and what is written meanwhile is in the renamed file, not lost."""
+
+_CAREFUL_BYTES: Final = 4 * 1024 * 1024
+"""So near to the limit each write asks for the size first. Farther away it is enough to know it as
+it was at the last look at the path: several processes do not write as much meanwhile."""
+
+_NO_LIMIT: Final = float("inf")
 
 _ROTATION_RETRY_NS: Final = 1_000_000_000
 
@@ -88,7 +95,8 @@ class JsonFileHandler(OutputHandler):
         self._own_formatter = self.formatter
         self._path_text = str(self.path)
         self._max_bytes = settings.max_bytes if settings.backup_count else 0
-        self._limit = 0
+        self._limit: float = _NO_LIMIT
+        self._careful_from: float = _NO_LIMIT
         self._backup_count = settings.backup_count
         self._write = write
         self._descriptor = _CLOSED
@@ -112,8 +120,8 @@ class JsonFileHandler(OutputHandler):
             < _PATH_CHECK_INTERVAL_NS
         ):
             self._look_at_the_path(entry.time_ns)
-        if self._limit and self._size + size > self._limit:
-            self._rotate(size)
+        if self._size + size > self._careful_from:
+            self._keep_within_limit(size)
         if self._torn:
             line = _NEWLINE + line
             size += 1
@@ -189,7 +197,16 @@ class JsonFileHandler(OutputHandler):
         found = os.fstat(self._descriptor)
         self._inode, self._size = found.st_ino, found.st_size
         # A device or a pipe as log file must not be renamed away.
-        self._limit = self._max_bytes if stat.S_ISREG(found.st_mode) else 0
+        can_rotate = self._max_bytes and stat.S_ISREG(found.st_mode)
+        self._limit = self._max_bytes if can_rotate else _NO_LIMIT
+        self._careful_from = self._limit - _CAREFUL_BYTES
+
+    def _keep_within_limit(self, needed: int) -> None:
+        """Rotate if the line does not fit, whoever wrote what is there."""
+        with suppress(OSError):
+            self._size = os.fstat(self._descriptor).st_size
+        if self._size + needed > self._limit:
+            self._rotate(needed)
 
     def _rotate(self, needed: int) -> None:
         """Rotate, unless another process just did."""

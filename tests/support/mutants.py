@@ -1,0 +1,246 @@
+"""The library, broken on purpose: what the fault tests have to notice."""
+
+import logging
+import os
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from itertools import count
+from typing import Any
+
+from sovdev_logger import child_processes, lifecycle, reentry, signal_handlers
+from sovdev_logger.delivery import batch_worker, batching, otlp_http, spool, spool_folder, transport
+from sovdev_logger.delivery.results import FlushResult, SendResult
+from sovdev_logger.outputs import json_file
+from sovdev_logger.outputs.json_file import JsonFileHandler
+from support.processes import MUTANT
+
+
+def apply() -> None:
+    """Break the library of this process in the way that the environment names."""
+    globals()[os.environ[MUTANT]]()
+
+
+def file_loses_5_percent() -> None:
+    numbers, write = count(1), JsonFileHandler.write
+    JsonFileHandler.write = lambda self, entry: (  # type: ignore[method-assign]
+        None if next(numbers) % 20 == 0 else write(self, entry)
+    )
+
+
+def file_is_buffered() -> None:
+    """Write ten lines at once, as a stream with a buffer does."""
+    original = os.write
+    waiting: list[bytes] = []
+
+    def write(descriptor: int, line: bytes) -> int:
+        waiting.append(line)
+        if len(waiting) >= 10:
+            original(descriptor, b"".join(waiting))
+            waiting.clear()
+        return len(line)
+
+    before = JsonFileHandler.__init__
+    JsonFileHandler.__init__ = (  # type: ignore[method-assign]
+        lambda self, *a, **k: before(self, *a, **{**k, "write": write})
+    )
+
+
+def rotation_has_no_lock() -> None:
+    """Rotate without a lock and without looking whether somebody just did."""
+
+    @contextmanager
+    def unlocked(_path: Any) -> Iterator[bool]:
+        yield True
+
+    json_file.rotation_lock = unlocked
+    look = JsonFileHandler._look_at_the_path
+    JsonFileHandler._look_at_the_path = lambda self, now: (  # type: ignore[method-assign]
+        look(self, now) if self._descriptor == -1 else None
+    )
+
+
+def file_never_reopens() -> None:
+    look = JsonFileHandler._look_at_the_path
+    JsonFileHandler._look_at_the_path = lambda self, now: (  # type: ignore[method-assign]
+        look(self, now) if self._descriptor == -1 else None
+    )
+
+
+def reentry_is_refused() -> None:
+    """Leave out what arrives from inside, as a recursion guard does."""
+    reentry.Turnstile._park = lambda self, item: None  # type: ignore[method-assign]
+
+
+def reentry_deadlocks() -> None:
+    """Serialise with a plain lock."""
+
+    def submit(self: Any, item: Any) -> None:
+        lock = _locks.setdefault(id(self), threading.Lock())
+        with lock:
+            self.entered += 1
+            self._action(item)
+            self.passed += 1
+
+    reentry.Turnstile.submit = submit  # type: ignore[method-assign]
+
+
+_locks: dict[int, threading.Lock] = {}
+
+
+def flush_lies() -> None:
+    """Report success without waiting for anything."""
+    batching.BatchSender.end_flush = lambda self, request: FlushResult()  # type: ignore[method-assign]
+    batching.BatchSender.end_close = (  # type: ignore[method-assign]
+        lambda self, request, deadline: FlushResult()
+    )
+
+
+def flush_ignores_its_deadline() -> None:
+    original = batching.BatchSender.begin_flush
+    batching.BatchSender.begin_flush = (  # type: ignore[method-assign]
+        lambda self, timeout: original(self, timeout + 60)
+    )
+    batch_worker.MAX_FLUSH_ATTEMPTS = 10**9
+
+
+def everything_counts_as_delivered() -> None:
+    otlp_http.OtlpExporter._send = (  # type: ignore[method-assign]
+        lambda self, body, count, timeout: (
+            self._transport.post(body, timeout), SendResult(delivered=count)
+        )[1]
+    )  # fmt: skip
+
+
+def refused_batches_are_dropped_whole() -> None:
+    batch_worker.MAX_REFUSALS_IN_A_ROW = 1
+
+
+def spool_is_not_written() -> None:
+    spool.Spool.append = lambda self, items, context: len(items)  # type: ignore[method-assign]
+
+
+def spool_sends_twice() -> None:
+    """Forget to mark what was sent."""
+    spool.Spool.done = lambda self, spooled, count: None  # type: ignore[method-assign]
+    remove = spool.Spool._remove
+    spool.Spool._remove = lambda self, segment: (  # type: ignore[method-assign]
+        self._segments.remove(segment) if not segment.pending else remove(self, segment)
+    )
+
+
+def spool_has_no_owner() -> None:
+    """Let every process take over what others own."""
+    spool_folder.fcntl = _NoLocks()  # type: ignore[assignment]
+
+
+class _NoLocks:
+    LOCK_EX = LOCK_NB = LOCK_UN = 0
+
+    def flock(self, *_: object) -> None:
+        pass
+
+
+def spool_is_not_bounded() -> None:
+    spool.Spool._make_room = lambda self, needed, keep=None: None  # type: ignore[method-assign]
+
+
+def fork_is_not_noticed() -> None:
+    lifecycle._live_services.clear()
+    lifecycle._live_services.add = lambda service: None  # type: ignore[method-assign]
+    reentry.forget_all_holders = lambda: None
+
+
+def session_is_inherited() -> None:
+    original = lifecycle.Service.reset_after_fork
+
+    def reset(self: Any) -> None:
+        before = self.identity
+        original(self)
+        self.identity = self.logger.identity = before
+        self.pipeline._describe(before)
+
+    lifecycle.Service.reset_after_fork = reset  # type: ignore[method-assign]
+
+
+def children_do_not_flush() -> None:
+    def nothing(owner: object, end: object) -> None:
+        """Leave the child alone."""
+
+    lifecycle.end_with_multiprocessing_child = nothing  # type: ignore[assignment]
+    child_processes.end_with_multiprocessing_child = nothing  # type: ignore[assignment]
+
+
+def handler_does_not_flush() -> None:
+    lifecycle.Service.flush_in_handler = lambda self, t: None  # type: ignore[method-assign]
+    lifecycle.Service.shutdown_in_handler = lambda self, t: None  # type: ignore[method-assign]
+
+
+def handler_swallows_the_signal() -> None:
+    signal_handlers._die = lambda number: None
+    call = signal_handlers.SignalHandler.__call__
+
+    def swallow(self: Any, number: int, frame: Any) -> None:
+        self._before = signal_handlers.signal.SIG_IGN
+        call(self, number, frame)
+
+    signal_handlers.SignalHandler.__call__ = swallow  # type: ignore[method-assign]
+
+
+def failures_are_not_counted() -> None:
+    from sovdev_logger.outputs import base
+
+    base.OutputHandler._fail = (  # type: ignore[method-assign]
+        lambda self, error: setattr(self._turnstile, "passed", self._turnstile.passed + 1)
+    )
+
+
+def calls_raise() -> None:
+    def fail(self: Any, error: Exception) -> None:
+        raise KeyboardInterrupt from error
+
+    from sovdev_logger.outputs import base
+
+    base.OutputHandler._fail = fail  # type: ignore[method-assign]
+
+
+def put_waits_for_the_server() -> None:
+    """Flush in the caller's frame now and then, as a logger that blocks when it is behind."""
+    original, numbers = batching.BatchSender.put, count(1)
+
+    def put(self: Any, item: bytes, severity: int = 9) -> None:
+        original(self, item, severity)
+        if next(numbers) % 50 == 0:
+            self.flush(0.02)
+
+    batching.BatchSender.put = put  # type: ignore[method-assign]
+
+
+def descriptors_leak() -> None:
+    original = transport.HttpTransport.post
+
+    def post(self: Any, body: bytes, timeout_seconds: float | None = None) -> Any:
+        _leaked.append(os.open(os.devnull, os.O_RDONLY))
+        return original(self, body, timeout_seconds)
+
+    transport.HttpTransport.post = post  # type: ignore[method-assign]
+
+
+_leaked: list[int] = []
+
+
+def memory_leaks() -> None:
+    original = JsonFileHandler.write
+
+    def write(self: Any, entry: Any) -> None:
+        _kept.append(entry)
+        original(self, entry)
+
+    JsonFileHandler.write = write  # type: ignore[method-assign]
+
+
+_kept: list[Any] = []
+
+
+def handlers_print_tracebacks() -> None:
+    logging.raiseExceptions = True
