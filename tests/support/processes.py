@@ -6,6 +6,7 @@ more for each mutant, with the library broken in that way; then it has to fail.
 
 import functools
 import os
+import signal
 import subprocess
 import sys
 import textwrap
@@ -20,6 +21,9 @@ from support.service import environment
 TESTS = Path(__file__).parents[1]
 MUTANT = "MUTANT_OF_THE_TEST"
 MUTANT_TIMEOUT_SECONDS = 10.0
+
+started: list["subprocess.Popen[str]"] = []
+"""For the fixture that ends what a failing test left behind."""
 
 INITIALISE = """
 import os, signal, sys, threading, time
@@ -78,7 +82,7 @@ def start(folder: Path, program: str, **variables: str) -> "subprocess.Popen[str
         # Measuring coverage takes locks that a signal handler meets held.
         inherited = {k: v for k, v in inherited.items() if not k.startswith("COVERAGE_")}
     broken = BREAK if inherited.get(MUTANT) else ""
-    return subprocess.Popen(
+    process = subprocess.Popen(
         [sys.executable, "-c", broken + textwrap.dedent(program)],
         env={**inherited, **environment(folder, **variables)},
         cwd=folder,
@@ -86,7 +90,10 @@ def start(folder: Path, program: str, **variables: str) -> "subprocess.Popen[str
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,
+        start_new_session=True,
     )
+    started.append(process)
+    return process
 
 
 def run(
@@ -108,9 +115,15 @@ def finish(
     try:
         return process.communicate(said, timeout=timeout_seconds)
     finally:
-        if process.poll() is None:
-            process.kill()
-            process.communicate()
+        end(process)
+        started.remove(process)
+
+
+def end(process: "subprocess.Popen[str]") -> None:
+    """Kill a process that still runs, with its children."""
+    if process.poll() is None:
+        os.killpg(process.pid, signal.SIGKILL)
+        process.communicate()
 
 
 def program(body: str) -> str:

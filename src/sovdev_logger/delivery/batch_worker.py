@@ -236,13 +236,25 @@ class BatchWorker:
 
     def _keep(self, batch: Batch) -> None:
         """Put a batch that failed on disk, unless it is there; else in front of the others."""
+        self._check_that_it_is_there(batch)
         if batch.spooled is None and self._spool is not None and self._spool.is_usable:
             batch = self._spooled_rest(self._spool, batch, in_front=True)
         if batch.items:
             self._waiting.appendleft(batch)
 
+    def _check_that_it_is_there(self, batch: Batch) -> None:
+        """Make a batch whose file somebody removed one that is in memory."""
+        spooled = batch.spooled
+        if spooled is None or self._spool is None or spooled.segment.path.exists():
+            return
+        self._ledger.record(spooled=-len(batch.items))
+        self._spool.done(spooled, len(batch.items))
+        self._spool.forget_vanished()
+        batch.spooled = None
+
     def _leave(self, batch: Batch, *, in_front: bool = False) -> None:
         """Put a batch on disk for the next process, or count it as dropped."""
+        self._check_that_it_is_there(batch)
         spooled = batch.spooled
         if self._spool is None:
             self._settle(batch, 0, NOT_SENT)

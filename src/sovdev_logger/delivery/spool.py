@@ -195,13 +195,14 @@ class Spool:
                 return last
         if last is not None:
             last.is_sealed = True
-            self._forget_vanished()
+            self.forget_vanished()
         return self._new_segment(needed, context)
 
     def _new_segment(self, needed: int, context: bytes, *, in_front: bool = False) -> Segment:
         if self._own is not None and not self._own.path.is_dir():
             self._own.release()
             self._own = None
+            self.forget_vanished()
         if self._own is None:
             self._own = new_folder(self._parent)
         self._total_bytes = bytes_below(self.settings.folder)
@@ -264,7 +265,8 @@ class Spool:
                 folder.release()
                 self._adopted.remove(folder)
 
-    def _forget_vanished(self) -> None:
+    def forget_vanished(self) -> None:
+        """Count as lost what somebody removed."""
         for segment in list(self._segments):
             if segment is not self._in_use and not segment.path.exists():
                 self._drop(segment, SPOOL_LOST)

@@ -1,5 +1,6 @@
 """One HTTP connection to one URL, with a deadline for the whole exchange."""
 
+import codecs
 import contextlib
 import gzip
 import math
@@ -71,6 +72,12 @@ class HttpTransport:
         parts = urlsplit(target.url)
         self._path = f"{parts.path or '/'}{f'?{parts.query}' if parts.query else ''}"
         self._connection: HTTPConnection | None = None
+        # Here, not at the first post, which is in a thread: a fork meanwhile would leave the child
+        # with a module that is never imported to its end. The codec is for the host's name.
+        import urllib3.connection  # noqa: PLC0415
+
+        self._urllib3 = urllib3.connection
+        codecs.lookup("idna")
 
     def post(self, body: bytes, timeout_seconds: float | None = None) -> HttpResult:
         """Post a body and return the answer; raises nothing.
@@ -131,14 +138,11 @@ class HttpTransport:
         return self._connection
 
     def _new_connection(self) -> "HTTPConnection":
-        # Imported here: a service that sends nothing has no use for an HTTP client.
-        from urllib3.connection import HTTPConnection, HTTPSConnection  # noqa: PLC0415
-
         target, parts = self._target, urlsplit(self._target.url)
         host = parts.hostname or ""
         if parts.scheme != "https":
-            return HTTPConnection(host, parts.port or 80)
-        return HTTPSConnection(
+            return self._urllib3.HTTPConnection(host, parts.port or 80)
+        return self._urllib3.HTTPSConnection(
             host,
             parts.port or 443,
             cert_reqs="CERT_REQUIRED",
