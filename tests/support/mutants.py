@@ -1,6 +1,5 @@
 """The library, broken on purpose: what the fault tests have to notice."""
 
-import logging
 import os
 import threading
 from collections.abc import Iterator
@@ -10,7 +9,7 @@ from typing import Any
 
 from sovdev_logger import child_processes, lifecycle, reentry, signal_handlers
 from sovdev_logger.delivery import batch_worker, batching, otlp_http, spool, spool_folder, transport
-from sovdev_logger.delivery.results import FlushResult, SendResult
+from sovdev_logger.delivery.results import SendResult
 from sovdev_logger.outputs import json_file
 from sovdev_logger.outputs.json_file import JsonFileHandler
 from support.processes import MUTANT
@@ -88,12 +87,8 @@ def reentry_deadlocks() -> None:
 _locks: dict[int, threading.Lock] = {}
 
 
-def flush_lies() -> None:
-    """Report success without waiting for anything."""
-    batching.BatchSender.end_flush = lambda self, request: FlushResult()  # type: ignore[method-assign]
-    batching.BatchSender.end_close = (  # type: ignore[method-assign]
-        lambda self, request, deadline: FlushResult()
-    )
+def exit_does_not_flush() -> None:
+    lifecycle.Service.shutdown_at_exit = lambda self: None  # type: ignore[method-assign]
 
 
 def flush_ignores_its_deadline() -> None:
@@ -240,7 +235,3 @@ def memory_leaks() -> None:
 
 
 _kept: list[Any] = []
-
-
-def handlers_print_tracebacks() -> None:
-    logging.raiseExceptions = True

@@ -67,6 +67,7 @@ class OtlpReceiver:
     def __init__(self, port: int = 0, tls: ssl.SSLContext | None = None) -> None:
         self.requests: list[Request] = []
         self.faults: list[str] = []
+        self.forget_requests = False
         self.refuses: Callable[[bytes], bool] | None = None
         self._answers: list[Answer] = []
         self._changed = threading.Condition()
@@ -240,6 +241,8 @@ class OtlpReceiver:
                 message = decoder()
                 message.ParseFromString(gzip.decompress(raw) if is_gzipped else raw)
                 headers = dict(handler.headers.items())
+                if self.forget_requests:
+                    return
                 self.requests.append(Request(handler.path, headers, len(raw), is_gzipped, message))
             except Exception as error:
                 self.faults.append(repr(error))
