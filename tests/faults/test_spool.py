@@ -155,6 +155,27 @@ def test_several_processes_share_what_was_left(tmp_path: Path) -> None:
     assert (len(received), len(set(received))) == (12_000, 12_000)
 
 
+@breaks_with("overflow_is_dropped")
+def test_a_queue_that_is_full_overflows_to_the_spool(tmp_path: Path) -> None:
+    after = """
+one = log.sovdev_status().outputs["otlp_logs"]
+assert (one.logged, one.dropped, one.delivered) == (20_000, 0, 0), one
+assert one.queued <= 256 + 512, one
+"""
+    with OtlpReceiver() as receiver:
+        receiver.hang()
+        run(
+            tmp_path,
+            log(20_000, after=after),
+            OTEL_EXPORTER_OTLP_ENDPOINT=receiver.endpoint,
+            SOVDEV_QUEUE_MAX_RECORDS="256",
+            SOVDEV_EXIT_TIMEOUT_SECONDS="1",
+        )
+    with OtlpReceiver() as receiver:
+        run(tmp_path, program(""), OTEL_EXPORTER_OTLP_ENDPOINT=receiver.endpoint)
+        assert receiver.messages() == [f"number {number}" for number in range(20_000)]
+
+
 @breaks_with("spool_is_not_bounded")
 def test_the_spool_is_bounded_and_the_oldest_go(tmp_path: Path) -> None:
     bound = 1_000_000

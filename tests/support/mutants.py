@@ -115,6 +115,12 @@ def spool_is_not_written() -> None:
     spool.Spool.append = lambda self, items, context: len(items)  # type: ignore[method-assign]
 
 
+def overflow_is_dropped() -> None:
+    batching.BatchSender._wait_for_the_spool = (  # type: ignore[method-assign]
+        lambda self, is_over: None
+    )
+
+
 def spool_sends_twice() -> None:
     """Forget to mark what was sent."""
     spool.Spool.done = lambda self, spooled, count: None  # type: ignore[method-assign]

@@ -4,7 +4,7 @@ import os
 import signal
 import threading
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 
 import pytest
 
@@ -15,45 +15,7 @@ from sovdev_logger.delivery.limits import DeliverySettings
 from sovdev_logger.delivery.results import SendResult
 from sovdev_logger.delivery.retry import Backoff
 from sovdev_logger.status import OutputStatus
-
-NO_PAUSE = Backoff(uniform=lambda _low, _high: 0.0)
-DOWN = SendResult(retryable=True, reason="connection refused")
-
-
-class Server:
-    """Stands in for a collector: answers as it is told, and keeps what it took."""
-
-    context = b"ours"
-    suffix = ".txt"
-
-    def __init__(self) -> None:
-        self.taken: list[bytes] = []
-        self.batches: list[int] = []
-        self.attempts = 0
-        self.answers: list[SendResult | Exception | None] = []
-        self.refuse: Callable[[Sequence[bytes]], bool] = lambda items: False
-        self.default: SendResult | None = None
-        self.gate = threading.Event()
-        self.gate.set()
-        self.entered = threading.Event()
-
-    def body(self, items: Sequence[bytes], context: bytes) -> bytes:
-        return b",".join(items)
-
-    def send(self, items: Sequence[bytes], context: bytes, timeout_seconds: float) -> SendResult:
-        self.attempts += 1
-        self.entered.set()
-        self.gate.wait(30)
-        answer = self.answers.pop(0) if self.answers else self.default
-        if isinstance(answer, Exception):
-            raise answer
-        if answer is None and self.refuse(items):
-            answer = SendResult(is_refused=True, reason="HTTP 400")
-        if answer is None:
-            answer = SendResult(delivered=len(items))
-        self.taken += items[: answer.delivered]
-        self.batches.append(len(items))
-        return answer
+from support.senders import DOWN, NO_PAUSE, Server, balance, counts, wait_for
 
 
 @pytest.fixture
@@ -82,26 +44,6 @@ def make(server: Server) -> Iterator[Callable[..., BatchSender]]:
     server.default = None
     for sender in made:
         sender.close(5)
-
-
-def counts(sender: BatchSender) -> tuple[int, int, int, dict[str, int]]:
-    """Return what was logged, delivered, queued, and dropped for which reasons."""
-    status = sender.status()
-    assert balance(status)
-    return status.logged, status.delivered, status.queued, dict(status.dropped_by_reason)
-
-
-def balance(status: OutputStatus) -> bool:
-    assert status.dropped == sum(status.dropped_by_reason.values())
-    fates = (status.delivered, status.queued, status.spooled, status.dropped, status.sampled_out)
-    return status.logged == sum(fates) and min(fates) >= 0
-
-
-def wait_for(condition: Callable[[], bool]) -> None:
-    deadline = time.monotonic() + 10
-    while not condition():
-        assert time.monotonic() < deadline
-        threading.Event().wait(0.002)
 
 
 def test_a_flush_delivers_everything_in_order(
@@ -560,3 +502,44 @@ def test_a_forked_child_starts_empty_and_sends_its_own(server: Server) -> None:
     os.close(writer)
     sender.close(10)
     assert server.taken == [b"the parent's"]
+
+
+def test_a_flush_that_another_thread_waits_for_is_answered_when_the_sender_closes(
+    make: Callable[..., BatchSender], server: Server
+) -> None:
+    sender = make()
+    server.default = DOWN
+    server.gate.clear()
+    sender.put(b"x")
+    request = sender.begin_flush(60)
+    assert server.entered.wait(10)
+    started = time.monotonic()
+    sender.close(0.5)
+    result = sender.end_flush(request)
+    assert time.monotonic() - started < 10
+    assert (result.delivered, result.rejected) == (0, 1)
+    assert counts(sender) == (1, 0, 0, {"not sent before the end": 1})
+
+
+def test_a_defect_in_the_thread_is_said_counted_and_survived(
+    make: Callable[..., BatchSender],
+    server: Server,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    sender = make()
+    original = sender._worker._deal_with
+    failures = [1]
+
+    def deal_with(batch: object, result: SendResult) -> None:
+        if failures and failures.pop():
+            raise ZeroDivisionError
+        original(batch, result)  # type: ignore[arg-type]
+
+    monkeypatch.setattr(sender._worker, "_deal_with", deal_with)
+    sender.put(b"x")
+    assert sender.flush(10).rejected == 1
+    sender.put(b"y")
+    assert sender.flush(10).delivered == 1
+    assert counts(sender) == (2, 1, 0, {"defect: ZeroDivisionError": 1})
+    assert "please report it" in capsys.readouterr().err

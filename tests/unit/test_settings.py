@@ -252,3 +252,44 @@ def test_metric_settings() -> None:
     ).otlp
     assert otlp.metric_interval_seconds == 5
     assert otlp.delta_temporality
+
+
+def test_delivery_settings() -> None:
+    delivery = read_settings({}).delivery
+    assert (delivery.queue_max_records, delivery.queue_max_bytes) == (65_536, 64 * 1024 * 1024)
+    assert delivery.spool is not None
+    assert delivery.spool.folder == Path("logs/spool").absolute()
+    assert delivery.spool.max_bytes == 100 * 1024 * 1024
+    beside = read_settings({"LOG_FILE_PATH": "/var/log/orders/app.log", "LOG_TO_FILE": "off"})
+    assert beside.delivery.spool is not None
+    assert beside.delivery.spool.folder == Path("/var/log/orders/spool")
+    chosen = read_settings(
+        {
+            "SOVDEV_SPOOL_DIR": "~/spool",
+            "SOVDEV_SPOOL_MAX_BYTES": "70000",
+            "SOVDEV_QUEUE_MAX_RECORDS": "100",
+            "SOVDEV_QUEUE_MAX_BYTES": "100000",
+        }
+    )
+    assert chosen.problems == ()
+    assert (chosen.delivery.queue_max_records, chosen.delivery.queue_max_bytes) == (100, 100_000)
+    assert chosen.delivery.spool is not None
+    assert chosen.delivery.spool.folder == Path.home() / "spool"
+    assert chosen.delivery.spool.max_bytes == 70_000
+    assert read_settings({"SOVDEV_SPOOL": "off"}).delivery.spool is None
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("SOVDEV_SPOOL", "maybe"),
+        ("SOVDEV_SPOOL_MAX_BYTES", "100 MB"),
+        ("SOVDEV_SPOOL_MAX_BYTES", "0"),
+        ("SOVDEV_QUEUE_MAX_RECORDS", "1"),
+        ("SOVDEV_QUEUE_MAX_BYTES", "-1"),
+    ],
+)
+def test_wrong_delivery_settings_are_named_and_the_default_stays(name: str, value: str) -> None:
+    settings = read_settings({name: value})
+    assert name in only_problem(settings)
+    assert settings.delivery == read_settings({}).delivery

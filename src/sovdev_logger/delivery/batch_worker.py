@@ -13,7 +13,7 @@ from typing import Final
 from sovdev_logger.delivery.bounded_queue import BoundedQueue
 from sovdev_logger.delivery.exporting import Batch, Exporter, ExportThread, Sent
 from sovdev_logger.delivery.ledger import NOT_SENT, Ledger
-from sovdev_logger.delivery.results import FlushResult, SendResult
+from sovdev_logger.delivery.results import NO_ANSWER, FlushResult, SendResult
 from sovdev_logger.delivery.retry import Backoff
 from sovdev_logger.delivery.spool import Spool
 from sovdev_logger.delivery.worker import (
@@ -99,13 +99,14 @@ class BatchWorker:
             message = receive(channel, self._seconds_to_wait())
             if isinstance(message, Stop):
                 break
-            self._take_note(message)
-            self._relieve_memory()
-            if self._in_flight is None and time.monotonic() >= self._send_at():
-                self._ship()
-            self._requests = [one for one in self._requests if not self._answer(one)]
+            try:
+                self._step(message)
+            except Exception as error:  # noqa: BLE001 - nobody else delivers
+                self._say_defect(message, error)
         self._export.stop()
         self.set_aside_all()
+        for request in self._requests:
+            request.finish(self.outcome(request))
 
     def open_count(self) -> int:
         """Return how many items are in memory or on disk."""
@@ -124,7 +125,7 @@ class BatchWorker:
             rejected=rejected,
             pending=pending,
             spooled=min(pending, fates.spooled),
-            reason=self._ledger.last_error if pending or rejected else None,
+            reason=(self._ledger.last_error or NO_ANSWER) if pending or rejected else None,
             timed_out=bool(pending) and time.monotonic() >= request.deadline,
         )
 
@@ -141,6 +142,13 @@ class BatchWorker:
             self._spool.close()
 
     # What the thread does with a message
+
+    def _step(self, message: Message | None) -> None:
+        self._take_note(message)
+        self._relieve_memory()
+        if self._in_flight is None and time.monotonic() >= self._send_at():
+            self._ship()
+        self._requests = [one for one in self._requests if not self._answer(one)]
 
     def _take_note(self, message: Message | None) -> None:
         if isinstance(message, Sent):
@@ -213,6 +221,18 @@ class BatchWorker:
             self._settle(one, 0, f"refused: {result.reason}")
             self._say_refused(len(one.items), result.reason, fate)
 
+    def _say_defect(self, message: Message | None, error: Exception) -> None:
+        reason = f"defect: {type(error).__name__}"
+        warn_once(
+            f"{reason}:{self._name}",
+            f"delivery of {self._name} met a {type(error).__name__}: {error}; this is a defect of "
+            "sovdev-logger, please report it.",
+        )
+        self._ledger.fail(reason)
+        if isinstance(message, Sent) and message.batch not in self._waiting:
+            self._settle(message.batch, 0, reason)
+        self._retry_at = time.monotonic() + MAX_FLUSH_PAUSE_SECONDS
+
     def _say_refused(self, refused: int, reason: str | None, fate: str) -> None:
         warn_once(
             f"refused:{self._name}:{reason}",
@@ -276,7 +296,10 @@ class BatchWorker:
 
     def _relieve_memory(self) -> None:
         """Move the queue to disk while the server does not keep up."""
-        if self._spool is None or not self._spool.is_usable or not len(self._queue):
+        if not len(self._queue):
+            self._due_at = None
+            return
+        if self._spool is None or not self._spool.is_usable:
             return
         now = time.monotonic()
         is_stalled = self._in_flight is not None and now >= self._sent_at + STALL_SECONDS

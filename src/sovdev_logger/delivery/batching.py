@@ -1,6 +1,7 @@
 """Queue, spool, ledger and threads together: what an output hands its finished bytes to."""
 
 import time
+from collections.abc import Callable
 from typing import Final
 
 from sovdev_logger.delivery.batch_worker import BatchLimits, BatchWorker
@@ -15,7 +16,9 @@ from sovdev_logger.delivery.worker import FlushRequest, Wake, WorkerThread
 from sovdev_logger.selflog import warn_once
 from sovdev_logger.status import OutputStatus
 
-NO_ANSWER: Final = "no answer in time"
+_MAX_WAIT_FOR_SPOOL_SECONDS: Final = 0.05
+_PAUSE_BETWEEN_WAITS_SECONDS: Final = 5.0
+_WAIT_SLICE_SECONDS: Final = 0.0005
 
 _MAX_SPOOLING_SECONDS: Final = 1.0
 _SPOOLING_SHARE: Final = 0.2
@@ -59,10 +62,14 @@ class BatchSender:
         self._lost: dict[str, int] = {}
         self._ledger = Ledger()
         bounds = self._settings
-        self._queue = BoundedQueue(self.name, bounds.queue_max_records, bounds.queue_max_bytes)
-        spool = None
+        self._spool = None
         if bounds.spool is not None:
-            spool = Spool(bounds.spool, self.name.replace(" ", "-"), self._ledger)
+            self._spool = Spool(bounds.spool, self.name.replace(" ", "-"), self._ledger)
+        self._queue = BoundedQueue(
+            self.name, bounds.queue_max_records, bounds.queue_max_bytes, self._wait_for_the_spool
+        )
+        self._wake_every = min(self._limits.max_records, max(1, bounds.queue_max_records // 4))
+        self._no_wait_until = 0.0
         self._worker = BatchWorker(
             self.name,
             self._queue,
@@ -70,7 +77,7 @@ class BatchSender:
             self._limits,
             self._backoff,
             self._ledger,
-            spool,
+            self._spool,
         )
         self._thread = WorkerThread(self.name, self._worker.run, self._worker.outcome)
 
@@ -94,9 +101,26 @@ class BatchSender:
             )
             return
         queued = self._queue.put(item, severity)
-        if queued == 1 or queued % self._limits.max_records == 0:
+        if queued == 1 or queued % self._wake_every == 0:
             self._thread.ensure_started()
             self._thread.channel.put(Wake())
+
+    def _wait_for_the_spool(self, is_over: Callable[[], bool]) -> None:
+        """Wait while a full queue is written to disk; one that does not answer is not waited for.
+
+        The caller waits for its own disk here, as it does for the log file, and for no network.
+        """
+        now = time.monotonic()
+        if self._spool is None or not self._spool.is_usable or now < self._no_wait_until:
+            return
+        if not self._thread.ensure_started():
+            return
+        self._thread.channel.put(Wake())
+        while is_over():
+            if time.monotonic() > now + _MAX_WAIT_FOR_SPOOL_SECONDS or not self._spool.is_usable:
+                self._no_wait_until = time.monotonic() + _PAUSE_BETWEEN_WAITS_SECONDS
+                return
+            time.sleep(_WAIT_SLICE_SECONDS)
 
     def lose(self, reason: str) -> None:
         """Count what could not be made an item; for one caller at a time, as ``put`` is."""
@@ -124,15 +148,7 @@ class BatchSender:
         result = request.wait()
         if result is not None:
             return result
-        left = self._worker.outcome(request)
-        return FlushResult(
-            left.delivered,
-            left.rejected,
-            left.pending,
-            left.spooled,
-            left.reason or NO_ANSWER,
-            timed_out=True,
-        )
+        return self._worker.outcome(request)
 
     def flush(self, timeout_seconds: float) -> FlushResult:
         """Wait until everything put before has been delivered, refused, or tried in vain.

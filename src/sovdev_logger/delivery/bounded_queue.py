@@ -1,6 +1,7 @@
 """A bounded queue of finished bytes: what it has no room for is counted, the least severe first."""
 
 from collections import deque
+from collections.abc import Callable
 from typing import Final
 
 from sovdev_logger.selflog import warn_once
@@ -22,14 +23,27 @@ class BoundedQueue:
     Each severity has a lane, so that the oldest of the lowest severity is found at once; numbers
     keep the order across lanes. The deques' own operations are atomic, and each side keeps counts
     that only it writes. The putting side serialises its callers (an output's turnstile does).
+
+    Args:
+        name: What the items are, in the plural, for warnings.
+        max_records, max_bytes: The bounds.
+        wait_for_room: Called before anything is dropped, with a function that says whether there
+            is no room yet; returns when there is, or when waiting is of no use.
     """
 
-    def __init__(self, name: str, max_records: int, max_bytes: int) -> None:
+    def __init__(
+        self,
+        name: str,
+        max_records: int,
+        max_bytes: int,
+        wait_for_room: Callable[[Callable[[], bool]], None] | None = None,
+    ) -> None:
         self.put_count = 0
         self.overflow_count = 0
         self.max_records = max_records
         self.max_bytes = max_bytes
         self._name = name
+        self._wait_for_room = wait_for_room
         self._ordinary_records = max(1, max_records - max_records // 8)
         self._ordinary_bytes = max_bytes - max_bytes // 8
         self._lanes: tuple[deque[Item], ...] = tuple(deque() for _ in range(_LANES))
@@ -110,11 +124,13 @@ class BoundedQueue:
         return heads
 
     def _make_room(self) -> None:
+        if self._wait_for_room is not None and self._is_over():
+            self._wait_for_room(self._is_over)
         dropped = self.overflow_count
         while self._is_ordinary_over_its_share():
             if not self._drop_oldest(self._lanes[:_FIRST_RESERVED_LANE]):
                 break
-        while len(self) > self.max_records or self.queued_bytes > self.max_bytes:
+        while self._is_full():
             if not self._drop_oldest(self._lanes):
                 break
         if self.overflow_count > dropped:
@@ -124,6 +140,12 @@ class BoundedQueue:
                 "dropped; the collector is slow or down and there is no spool with room: check "
                 "OTEL_EXPORTER_OTLP_ENDPOINT, SOVDEV_SPOOL_DIR and SOVDEV_SPOOL_MAX_BYTES.",
             )
+
+    def _is_over(self) -> bool:
+        return self._is_full() or self._is_ordinary_over_its_share()
+
+    def _is_full(self) -> bool:
+        return len(self) > self.max_records or self.queued_bytes > self.max_bytes
 
     def _is_ordinary_over_its_share(self) -> bool:
         records = sum(map(len, self._lanes[:_FIRST_RESERVED_LANE]))

@@ -1,6 +1,9 @@
 """What became of an attempt to send, and of a flush."""
 
 from dataclasses import dataclass
+from typing import Final
+
+NO_ANSWER: Final = "no answer in time"
 
 
 @dataclass(frozen=True, slots=True)

@@ -35,6 +35,8 @@ _SEGMENTS_AT_LEAST: Final = 16
 _MIDDLE: Final = 500_000_000_000
 """Segments are read in the order of their numbers, which grow both ways from here."""
 
+_MAX_REJECTED_FILES: Final = 1000
+
 _PAUSE_AFTER_FAILURE_SECONDS: Final = 5.0
 
 
@@ -164,6 +166,8 @@ class Spool:
         try:
             make_private(folder)
             self._make_room(len(body))
+            for old in self._rejected_files()[: 1 - _MAX_REJECTED_FILES]:
+                self._remove_rejected(old)
             descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
             with open(descriptor, "wb") as file:
                 file.write(body)
@@ -227,10 +231,7 @@ class Spool:
         for path in self._rejected_files():
             if self._total_bytes + needed <= self.settings.max_bytes:
                 return
-            with suppress(OSError):
-                size = path.stat().st_size
-                path.unlink()
-                self._total_bytes -= size
+            self._remove_rejected(path)
         for segment in list(self._segments):
             if self._total_bytes + needed <= self.settings.max_bytes:
                 return
@@ -243,6 +244,12 @@ class Spool:
                 )
         if self._total_bytes + needed > self.settings.max_bytes:
             raise SpoolFullError(self.settings.folder)
+
+    def _remove_rejected(self, path: Path) -> None:
+        with suppress(OSError):
+            size = path.stat().st_size
+            path.unlink()
+            self._total_bytes -= size
 
     def _rejected_files(self) -> list[Path]:
         with suppress(OSError):

@@ -1,0 +1,329 @@
+"""The spool alone: order, bounds, owners, damage, and a disk that refuses."""
+
+import errno
+import os
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from sovdev_logger.delivery import spool_folder
+from sovdev_logger.delivery.ledger import Ledger
+from sovdev_logger.delivery.limits import SpoolSettings
+from sovdev_logger.delivery.segment import CorruptSegmentError, Segment
+from sovdev_logger.delivery.spool import Spool
+
+KB = 1024
+
+
+class Disk:
+    """A spool folder, and the spools of several processes in it."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        self.ledger = Ledger()
+
+    def spool(self, max_bytes: int = 1024 * KB) -> Spool:
+        return Spool(SpoolSettings(self.folder, max_bytes), "log-entries", self.ledger)
+
+    def files(self) -> list[Path]:
+        return sorted(self.folder.rglob("*.segment"))
+
+    def size(self) -> int:
+        return sum(path.stat().st_size for path in self.folder.rglob("*") if path.is_file())
+
+
+@pytest.fixture
+def disk(tmp_path: Path) -> Disk:
+    return Disk(tmp_path / "spool")
+
+
+def take_all(spool: Spool, at_most: int = 100) -> list[bytes]:
+    """Take and settle everything, so many records at a time."""
+    items: list[bytes] = []
+    while (spooled := spool.take(at_most, 1024 * KB)) is not None:
+        items += spooled.items
+        spool.done(spooled, len(spooled.items))
+    return items
+
+
+def numbered(count: int, start: int = 0) -> list[bytes]:
+    return [b"item %d" % number for number in range(start, start + count)]
+
+
+def test_what_is_appended_is_taken_in_order_and_then_gone(disk: Disk) -> None:
+    spool = disk.spool()
+    assert spool.append(numbered(10), b"context") == 10
+    assert spool.append(numbered(10, 10), b"context") == 10
+    assert disk.ledger.fates.spooled == 20
+    assert take_all(spool, at_most=10) == numbered(20)
+    assert not spool
+    assert disk.files() == []
+    spool.close()
+    assert list(disk.folder.glob("log-entries/*")) == []
+
+
+def test_blocks_are_taken_together_up_to_the_bounds(disk: Disk) -> None:
+    spool = disk.spool()
+    for number in range(10):
+        spool.append([b"x" * 100] * 3, b"")
+        assert number < 10
+    first = spool.take(7, 1024 * KB)
+    assert first is not None
+    assert len(first.items) == 6
+    spool.done(first, 6)
+    second = spool.take(100, 700)
+    assert second is not None
+    assert len(second.items) == 6
+    spool.close()
+
+
+def test_in_front_is_read_first(disk: Disk) -> None:
+    spool = disk.spool()
+    spool.append(numbered(5, 10), b"")
+    spool.append(numbered(5, 5), b"", in_front=True)
+    spool.append(numbered(5, 0), b"", in_front=True)
+    spool.append(numbered(5, 15), b"")
+    spool.close()
+    another = disk.spool()
+    another.adopt()
+    assert disk.ledger.fates.recovered == 20
+    assert take_all(another) == numbered(20)
+    another.close()
+
+
+def test_a_context_has_a_file_of_its_own(disk: Disk) -> None:
+    spool = disk.spool()
+    spool.append([b"a"], b"one")
+    spool.append([b"b"], b"two")
+    found = []
+    while (spooled := spool.take(10, KB)) is not None:
+        found.append((spooled.items, spooled.segment.context))
+        spool.done(spooled, 1)
+    assert found == [([b"a"], b"one"), ([b"b"], b"two")]
+    spool.close()
+
+
+def test_what_was_taken_in_parts_is_done_when_the_last_part_is(disk: Disk) -> None:
+    spool = disk.spool()
+    spool.append(numbered(10), b"")
+    spooled = spool.take(10, KB)
+    assert spooled is not None
+    spool.done(spooled, 4)
+    assert len(disk.files()) == 1
+    spool.done(spooled, 6)
+    assert disk.files() == []
+    spool.close()
+
+
+def test_what_was_done_is_not_recovered(disk: Disk) -> None:
+    spool = disk.spool()
+    for number in range(5):
+        spool.append([b"%d" % number], b"")
+    for _ in range(2):
+        spooled = spool.take(1, KB)
+        assert spooled is not None
+        spool.done(spooled, 1)
+    spool.close()
+    another = disk.spool()
+    another.adopt()
+    assert take_all(another) == [b"2", b"3", b"4"]
+    another.close()
+
+
+def test_a_folder_has_one_owner(disk: Disk) -> None:
+    owner, other = disk.spool(), disk.spool()
+    owner.append([b"mine"], b"")
+    other.adopt()
+    assert not other
+    owner.close()
+    other.adopt()
+    assert take_all(other) == [b"mine"]
+    other.close()
+
+
+def test_the_oldest_process_is_first(disk: Disk) -> None:
+    for number in range(3):
+        spool = disk.spool()
+        spool.append([b"process %d" % number], b"")
+        spool.close()
+    spool = disk.spool()
+    spool.adopt()
+    assert take_all(spool) == [b"process 0", b"process 1", b"process 2"]
+    spool.close()
+
+
+@settings(max_examples=30, deadline=None)
+@given(sizes=st.lists(st.integers(1, 5 * KB), min_size=1, max_size=80), in_front=st.booleans())
+def test_the_bound_holds_and_the_ledger_knows_what_went(
+    tmp_path_factory: pytest.TempPathFactory, sizes: list[int], in_front: bool
+) -> None:
+    disk = Disk(tmp_path_factory.mktemp("spool"))
+    spool = disk.spool(max_bytes=64 * KB)
+    written = 0
+    for size in sizes:
+        written += spool.append([b"x" * size], b"context", in_front=in_front)
+        assert disk.size() <= 64 * KB
+    fates = disk.ledger.fates
+    assert written == len(sizes) == fates.spooled + sum(fates.dropped.values())
+    assert set(fates.dropped) <= {"spool full"}
+    assert len(take_all(spool)) == fates.spooled
+    spool.close()
+
+
+def test_what_is_too_large_for_the_whole_spool_stays_with_the_caller(
+    disk: Disk, capsys: pytest.CaptureFixture[str]
+) -> None:
+    spool = disk.spool(max_bytes=64 * KB)
+    assert spool.append([b"x" * 65 * KB], b"") == 0
+    assert not spool.is_usable
+    assert "is full" in capsys.readouterr().err
+    spool.close()
+
+
+def test_refused_requests_make_room_before_entries_do(disk: Disk) -> None:
+    spool = disk.spool(max_bytes=64 * KB)
+    for _ in range(3):
+        path = spool.set_aside(b"x" * 10 * KB, ".pb")
+        assert path is not None
+        assert path.stat().st_mode & 0o777 == 0o600
+    spool.append([b"y" * 3 * KB] * 18, b"")
+    assert disk.ledger.fates.spooled == 18
+    assert disk.size() <= 64 * KB
+    spool.close()
+
+
+@pytest.mark.parametrize("call", ["open", "write", "mkdir", "listdir", "unlink"])
+@pytest.mark.parametrize("number", [errno.ENOSPC, errno.EACCES, errno.EIO])
+def test_a_disk_that_refuses_raises_nothing_and_loses_nothing(
+    disk: Disk,
+    monkeypatch: pytest.MonkeyPatch,
+    call: str,
+    number: int,
+) -> None:
+    spool = disk.spool()
+    spool.append(numbered(5), b"")
+
+    def refuse(*_: Any, **__: Any) -> Any:
+        raise OSError(number, os.strerror(number))
+
+    with monkeypatch.context() as patched:
+        patched.setattr(os, call, refuse)
+        written = spool.append(numbered(5, 5), b"another context")
+        spool.set_aside(b"refused", ".pb")
+        spool.adopt()
+    spool.append(numbered(10, 5)[written:], b"another context")
+    received = take_all(spool)
+    assert received[:5] == numbered(5)
+    assert set(numbered(15)) >= set(received)
+    fates = disk.ledger.fates
+    assert fates.spooled + sum(fates.dropped.values()) == 15
+    spool.close()
+
+
+def test_half_a_block_is_taken_back(disk: Disk, monkeypatch: pytest.MonkeyPatch) -> None:
+    spool = disk.spool()
+    spool.append([b"first"], b"")
+    write = os.write
+    left = [1]
+
+    def half(descriptor: int, data: bytes) -> int:
+        if left:
+            left.pop()
+            return write(descriptor, data[: len(data) // 2])
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    with monkeypatch.context() as patched:
+        patched.setattr(os, "write", half)
+        assert spool.append([b"torn"], b"") == 0
+    assert spool.append([b"second"], b"") == 1
+    assert take_all(spool) == [b"first", b"second"]
+    spool.close()
+
+
+@pytest.mark.parametrize("cut", range(0, 200, 7))
+def test_a_file_that_was_cut_off_anywhere_gives_whole_blocks_only(disk: Disk, cut: int) -> None:
+    spool = disk.spool()
+    for number in range(4):
+        spool.append([b"block %d" % number] * 2, b"context")
+    spool.close()
+    [path] = disk.files()
+    path.write_bytes(path.read_bytes()[:cut])
+    another = disk.spool()
+    another.adopt()
+    received = take_all(another)
+    assert received == [b"block %d" % (number // 2) for number in range(len(received))]
+    assert disk.ledger.fates.recovered == len(received)
+    another.close()
+
+
+def test_a_wrong_checksum_costs_what_follows_it_and_is_counted(disk: Disk) -> None:
+    spool = disk.spool()
+    for number in range(4):
+        spool.append([b"block %d" % number], b"context")
+    spool.close()
+    [path] = disk.files()
+    path.write_bytes(path.read_bytes().replace(b"block 2", b"block X"))
+    another = disk.spool()
+    another.adopt()
+    assert take_all(another) == [b"block 0", b"block 1"]
+    assert disk.ledger.fates.dropped == {"spool unreadable": 2}
+    another.close()
+
+
+@pytest.mark.parametrize("damage", [b"", b"sovdev-spool-1\n", b"sovdev-spool-1\n" + b"\xff" * 50])
+def test_a_file_without_a_whole_head_is_corrupt(tmp_path: Path, damage: bytes) -> None:
+    path = tmp_path / "x.segment"
+    path.write_bytes(damage)
+    with pytest.raises(CorruptSegmentError):
+        Segment.read(path)
+
+
+def test_without_a_folder_to_make_one_in_it_says_so(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "spool").write_text("a file is in the way")
+    disk = Disk(tmp_path / "spool")
+    spool = disk.spool()
+    spool.adopt()
+    assert spool.append([b"x"], b"") == 0
+    said = capsys.readouterr().err
+    assert "SOVDEV_SPOOL_DIR" in said
+    spool.close()
+
+
+def test_a_forked_child_closes_the_parents_locks(disk: Disk) -> None:
+    spool = disk.spool()
+    spool.append([b"the parent's"], b"")
+    reader, writer = os.pipe()
+    child = os.fork()
+    if child == 0:
+        spool.close()  # must not unlock what the parent holds
+        other = Disk(disk.folder).spool()
+        other.adopt()
+        os.write(writer, b"%d %d" % (len(spool_folder._held), bool(other)))
+        os._exit(0)
+    os.waitpid(child, 0)
+    assert os.read(reader, 100) == b"0 0"
+    os.close(reader)
+    os.close(writer)
+    assert take_all(spool) == [b"the parent's"]
+    spool.close()
+
+
+def test_an_empty_folder_that_another_takes_for_abandoned_is_made_again(
+    disk: Disk, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    original: Callable[[Path], Any] = spool_folder.take_over
+    refusals = [1]
+
+    def refuse_once(path: Path) -> Any:
+        return None if refusals and refusals.pop() else original(path)
+
+    monkeypatch.setattr(spool_folder, "take_over", refuse_once)
+    spool = disk.spool()
+    assert spool.append([b"x"], b"") == 1
+    spool.close()
