@@ -3,6 +3,8 @@ VENV := .venv
 BIN := $(VENV)/bin
 # Further interpreters, each tested in an environment of its own where the machine has it.
 OTHERS := 3.12 3.13 3.14
+# Most fault tests wait for something, so several run at once; those that measure run alone.
+TOGETHER := -n 4 --dist worksteal -m 'not alone'
 
 .PHONY: demo test test-others soak check lint types build bench clean
 
@@ -11,7 +13,8 @@ demo: $(VENV)/runtime  ## Run the company lookup and show its entries as people 
 
 test: $(VENV)/ready  ## Run every test with branch coverage, then again on every other interpreter.
 	$(BIN)/python -m coverage erase
-	$(BIN)/python -m coverage run -m pytest
+	$(BIN)/python -m coverage run -m pytest $(TOGETHER)
+	$(BIN)/python -m coverage run -m pytest -m alone
 	$(BIN)/python -m coverage combine --quiet
 	$(BIN)/python -m coverage report --fail-under=95
 	@$(MAKE) --no-print-directory test-others
@@ -22,7 +25,8 @@ test-others:
 	  if [ -n "$$python" ]; then \
 	    echo "Python $$version:"; \
 	    $(MAKE) --no-print-directory VENV=.venv-$$version PYTHON=$$python .venv-$$version/ready \
-	      && .venv-$$version/bin/python -m pytest -q -m 'not mutant' || exit 1; \
+	      && .venv-$$version/bin/python -m pytest -q $(TOGETHER) -m 'not alone and not mutant' \
+	      || exit 1; \
 	  else echo "Python $$version is not on this machine: not tested."; fi; done
 
 soak: $(VENV)/ready  ## The long forms of the fault tests: about half an hour.

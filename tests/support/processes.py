@@ -20,7 +20,7 @@ from support.service import environment
 
 TESTS = Path(__file__).parents[1]
 MUTANT = "MUTANT_OF_THE_TEST"
-MUTANT_TIMEOUT_SECONDS = 10.0
+MUTANT_TIMEOUT_SECONDS = 8.0
 
 started: list["subprocess.Popen[str]"] = []
 """For the fixture that ends what a failing test left behind."""
@@ -114,16 +114,21 @@ def finish(
         timeout_seconds = min(timeout_seconds, MUTANT_TIMEOUT_SECONDS)
     try:
         return process.communicate(said, timeout=timeout_seconds)
-    finally:
+    except subprocess.TimeoutExpired:
         end(process)
+        raise
+    finally:
         started.remove(process)
 
 
 def end(process: "subprocess.Popen[str]") -> None:
-    """Kill a process that still runs, with its children."""
+    """Kill a process that may still run, with its children, and close its pipes."""
     if process.poll() is None:
         os.killpg(process.pid, signal.SIGKILL)
-        process.communicate()
+    for pipe in (process.stdin, process.stdout, process.stderr):
+        if pipe is not None:
+            pipe.close()
+    process.wait()
 
 
 def program(body: str) -> str:

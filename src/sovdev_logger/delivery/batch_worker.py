@@ -103,6 +103,7 @@ class BatchWorker:
                 self._step(message)
             except Exception as error:  # noqa: BLE001 - nobody else delivers
                 self._say_defect(message, error)
+            self._requests = [one for one in self._requests if not self._answer(one)]
         self._export.stop()
         self.set_aside_all()
         for request in self._requests:
@@ -148,7 +149,6 @@ class BatchWorker:
         self._relieve_memory()
         if self._in_flight is None and time.monotonic() >= self._send_at():
             self._ship()
-        self._requests = [one for one in self._requests if not self._answer(one)]
 
     def _take_note(self, message: Message | None) -> None:
         if isinstance(message, Sent):
