@@ -9,7 +9,8 @@ from collections.abc import Callable, Iterator
 import pytest
 
 from sovdev_logger.delivery import worker
-from sovdev_logger.delivery.batch_worker import MAX_REFUSALS_IN_A_ROW, BatchLimits
+from sovdev_logger.delivery.backlog import BatchLimits
+from sovdev_logger.delivery.batch_worker import MAX_REFUSALS_IN_A_ROW
 from sovdev_logger.delivery.batching import BatchSender
 from sovdev_logger.delivery.limits import DeliverySettings
 from sovdev_logger.delivery.results import SendResult

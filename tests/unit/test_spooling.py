@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from sovdev_logger.delivery import batch_worker, batching
-from sovdev_logger.delivery.batch_worker import BatchLimits
+from sovdev_logger.delivery.backlog import BatchLimits
 from sovdev_logger.delivery.batching import BatchSender
 from sovdev_logger.delivery.limits import DeliverySettings, SpoolSettings
 from sovdev_logger.delivery.results import SendResult

@@ -4,7 +4,8 @@ import time
 from collections.abc import Callable
 from typing import Final
 
-from sovdev_logger.delivery.batch_worker import BatchLimits, BatchWorker
+from sovdev_logger.delivery.backlog import BatchLimits
+from sovdev_logger.delivery.batch_worker import BatchWorker
 from sovdev_logger.delivery.bounded_queue import DEFAULT_SEVERITY, BoundedQueue
 from sovdev_logger.delivery.exporting import Exporter
 from sovdev_logger.delivery.ledger import CLOSED, QUEUE_FULL, Ledger
@@ -169,7 +170,7 @@ class BatchSender:
         result = self.end_flush(request)
         self._thread.stop(deadline)
         if not self._thread.is_running:
-            self._worker.set_aside_all()  # where no thread could be started
+            self._worker.leave_all()  # where no thread could be started
         left = self._worker.outcome(request)
         return FlushResult(
             left.delivered, left.rejected, left.pending, left.spooled, result.reason or left.reason,
