@@ -9,21 +9,23 @@ sovdev_log(SOVDEV_LOGLEVELS.INFO, "main", "Service started", PEER.INTERNAL)
 
 from sovdev_logger.api import (
     sovdev_end_span,
-    sovdev_flush,
     sovdev_generate_trace_id,
-    sovdev_initialize,
-    sovdev_install_signal_handlers,
     sovdev_log,
     sovdev_log_job_progress,
     sovdev_log_job_status,
     sovdev_set_context,
-    sovdev_shutdown,
     sovdev_start_span,
-    sovdev_status,
 )
 from sovdev_logger.diagnostics import sovdev_test_otlp_connection, sovdev_validate_config
 from sovdev_logger.levels import SOVDEV_LOGLEVELS
 from sovdev_logger.peers import PeerServices, create_peer_services
+from sovdev_logger.service_api import (
+    sovdev_flush,
+    sovdev_initialize,
+    sovdev_install_signal_handlers,
+    sovdev_shutdown,
+    sovdev_status,
+)
 from sovdev_logger.status import OutputStatus, Status
 from sovdev_logger.telemetry.spans import SovdevSpan
 

@@ -1,77 +1,19 @@
-"""The module-level functions, and the one private instance behind them."""
+"""The functions that log: entries, jobs, spans, context."""
 
-import os
-import threading
-from collections.abc import Callable, Iterable, Mapping
-from typing import Final
+from collections.abc import Mapping
 
-from sovdev_logger import signal_handlers
 from sovdev_logger.context import merge_request_fields
 from sovdev_logger.entry import JOB_PROGRESS, JOB_STATUS
+from sovdev_logger.holder import Holder, not_initialised
 from sovdev_logger.identifiers import new_uuid
 from sovdev_logger.jobs import progress_call, status_call
 from sovdev_logger.levels import SOVDEV_LOGLEVELS
-from sovdev_logger.lifecycle import Service, start_service
-from sovdev_logger.peers import INTERNAL, PeerServices
-from sovdev_logger.safety.kinds import clean_text
 from sovdev_logger.safety.sanitizer import Sanitizer
 from sovdev_logger.selflog import warn_once
-from sovdev_logger.settings import Settings, read_settings
-from sovdev_logger.status import Status
 from sovdev_logger.telemetry.spans import SovdevSpan
-
-DEFAULT_VERSION: Final = "1.0.0"
 
 LevelLike = SOVDEV_LOGLEVELS | str | int
 """A member of ``SOVDEV_LOGLEVELS``, its name, or what stdlib logging calls it."""
-
-
-class _Holder:
-    """The one instance, and how it is started; ``sovdev_logger.testing`` puts its own in place."""
-
-    service: Service | None = None
-    is_initialised = False
-    start: Callable[[str, str, Mapping[str, str], Settings], Service] = staticmethod(start_service)
-    lock = threading.RLock()
-
-
-def sovdev_initialize(
-    service_name: str,
-    service_version: str = DEFAULT_VERSION,
-    peer_services: Mapping[str, str] | None = None,
-) -> None:
-    """Start logging for this process, with the outputs that the environment asks for.
-
-    Call it once, first thing. A second call is silently ignored and the first one stays. Prints
-    nothing unless a variable cannot be used as it is. Thread safe. Registers an exit hook that
-    delivers what is queued within ``SOVDEV_EXIT_TIMEOUT_SECONDS`` (default 5).
-
-    Args:
-        service_name: What the service is called in every entry; the stdlib logger of this name
-            writes to the same outputs.
-        service_version: Left at its default, ``SERVICE_VERSION`` of the environment is used.
-        peer_services: Peer name to system id, usually ``PEER.mappings``.
-
-    Raises:
-        ValueError: ``service_name`` is blank.
-        TypeError: An argument has the wrong type.
-
-    Specification: API, sovdev_initialize.
-    """
-    if _Holder.is_initialised:
-        return
-    if not isinstance(service_name, str):
-        raise TypeError(f"service_name must be a str, not {type(service_name).__name__}")
-    if not service_name.strip():
-        raise ValueError('service_name is blank: give the name of the service, such as "orders"')
-    peers = _checked_peers(peer_services)
-    with _Holder.lock:
-        if not _Holder.is_initialised:
-            settings = read_settings(os.environ)
-            version = _version(service_version, settings.service_version)
-            name = clean_text(service_name.strip())
-            _Holder.service = _Holder.start(name, version, peers, settings)
-            _Holder.is_initialised = True
 
 
 def sovdev_log(
@@ -105,9 +47,9 @@ def sovdev_log(
 
     Specification: API, sovdev_log.
     """
-    service = _Holder.service
+    service = Holder.service
     if service is None:
-        raise _not_initialised("sovdev_log")
+        raise not_initialised("sovdev_log")
     service.logger.log(
         level,
         function_name,
@@ -145,9 +87,9 @@ def sovdev_log_job_status(
 
     Specification: API, sovdev_log_job_status.
     """
-    service = _Holder.service
+    service = Holder.service
     if service is None:
-        raise _not_initialised("sovdev_log_job_status")
+        raise not_initialised("sovdev_log_job_status")
     message, merged = status_call(job_name, status, input_json, service.sanitizer)
     service.logger.log(
         level, function_name, message, peer_service, merged, None, None, trace_id, JOB_STATUS
@@ -182,9 +124,9 @@ def sovdev_log_job_progress(
 
     Specification: API, sovdev_log_job_progress.
     """
-    service = _Holder.service
+    service = Holder.service
     if service is None:
-        raise _not_initialised("sovdev_log_job_progress")
+        raise not_initialised("sovdev_log_job_progress")
     message, merged = progress_call(item_id, current, total, input_json, service.sanitizer)
     service.logger.log(
         level, function_name, message, peer_service, merged, None, None, trace_id, JOB_PROGRESS
@@ -214,9 +156,9 @@ def sovdev_start_span(
 
     Specification: API, spans.
     """
-    service = _Holder.service
+    service = Holder.service
     if service is None:
-        raise _not_initialised("sovdev_start_span")
+        raise not_initialised("sovdev_start_span")
     peer = None if peer_service is None else service.logger.resolve_peer(peer_service)
     return service.spans.start(operation_name, attributes, peer)
 
@@ -242,79 +184,6 @@ def sovdev_end_span(span: SovdevSpan, error: BaseException | str | None = None) 
             f"sovdev_end_span got a {type(given).__name__} and left it alone: give it what "
             "sovdev_start_span returned.",
         )
-
-
-def sovdev_flush() -> None:
-    """Wait until what was logged so far is delivered, or has been tried; at most 30 seconds.
-
-    Synchronous, repeatable, and shuts nothing down. What could not be delivered is said on
-    stderr. The export runs in other threads, so this is safe in a signal handler, also one that
-    interrupted another flush. Before ``sovdev_initialize`` it does nothing. Raises nothing.
-
-    Specification: API, flush and shutdown.
-    """
-    service = _Holder.service
-    if service is not None:
-        service.flush()
-
-
-def sovdev_shutdown() -> None:
-    """Flush, at most 30 seconds, and end telemetry for good; a second call does nothing.
-
-    Entries that are logged later still reach the console and the files. Safe wherever
-    ``sovdev_flush`` is. Before ``sovdev_initialize`` it does nothing. Raises nothing.
-
-    Specification: API, flush and shutdown.
-    """
-    service = _Holder.service
-    if service is not None:
-        service.shutdown()
-
-
-def sovdev_status() -> Status:
-    """Return what became of every entry so far, output by output.
-
-    For each output ``logged == delivered + queued + spooled + dropped + sampled_out``, at every
-    moment; a forked child counts anew. Cheap, takes no lock that a logging call takes; thread and
-    signal safe. Before ``sovdev_initialize`` there are no outputs. Raises nothing.
-
-    Specification: delivery, the ledger.
-    """
-    service = _Holder.service
-    return Status() if service is None else service.status()
-
-
-def sovdev_install_signal_handlers(
-    signals: Iterable[int] = signal_handlers.DEFAULT_SIGNALS,
-) -> None:
-    """Deliver what is queued when the program is told to end, then let it end as it would have.
-
-    On one of ``signals``: flush within ``SOVDEV_EXIT_TIMEOUT_SECONDS``, then call the handler that
-    was there before, or raise ``KeyboardInterrupt``, or die by the signal (exit status ``128 + n``
-    for a shell). A second signal does not wait for the first one's flush. Nothing is installed
-    without this call. Calling it again changes nothing.
-
-    Args:
-        signals: Which signals; default is SIGINT and SIGTERM.
-
-    Raises:
-        RuntimeError: ``sovdev_initialize`` was not called, or this is not the main thread.
-        ValueError: Something in ``signals`` is no signal, or one that cannot be handled.
-
-    Specification: delivery, signals.
-    """
-    if _Holder.service is None:
-        raise _not_initialised("sovdev_install_signal_handlers")
-
-    def flush(timeout_seconds: float | None) -> None:
-        if _Holder.service is not None:
-            _Holder.service.flush_in_handler(timeout_seconds)
-
-    def shutdown(timeout_seconds: float | None) -> None:
-        if _Holder.service is not None:
-            _Holder.service.shutdown_in_handler(timeout_seconds)
-
-    signal_handlers.install(signals, flush, shutdown)
 
 
 def sovdev_generate_trace_id() -> str:
@@ -347,7 +216,7 @@ def sovdev_set_context(
 
     Specification: API, context.
     """
-    service = _Holder.service
+    service = Holder.service
     sanitizer = service.sanitizer if service else Sanitizer()
     given = {
         "client_name": client_name,
@@ -357,40 +226,3 @@ def sovdev_set_context(
     merge_request_fields(
         {name: None if value is None else sanitizer.text(value) for name, value in given.items()}
     )
-
-
-def _not_initialised(function: str) -> RuntimeError:
-    return RuntimeError(
-        f"{function} was called before sovdev_initialize: call "
-        'sovdev_initialize("your-service") once when the program starts'
-    )
-
-
-def _checked_peers(peer_services: Mapping[str, str] | None) -> dict[str, str]:
-    if peer_services is None:
-        return {}
-    if isinstance(peer_services, PeerServices):
-        return peer_services.mappings
-    if not isinstance(peer_services, Mapping):
-        raise TypeError(
-            "peer_services must be a mapping of names to system ids, such as PEER.mappings, not "
-            f"{type(peer_services).__name__}"
-        )
-    peers = {
-        clean_text(str(name)): clean_text(str(system_id)).strip()
-        for name, system_id in peer_services.items()
-    }
-    for name in [name for name, system_id in peers.items() if name == INTERNAL or not system_id]:
-        warn_once(
-            f"peers:{name}",
-            f"peer service {name!r} is left out: INTERNAL is always the service itself, and "
-            "every other peer needs a system id.",
-        )
-        del peers[name]
-    return peers
-
-
-def _version(argument: str, from_environment: str | None) -> str:
-    if argument == DEFAULT_VERSION and from_environment:
-        return from_environment
-    return clean_text(str(argument)).strip() or DEFAULT_VERSION

@@ -18,12 +18,13 @@ from typing import Any, Final
 from opentelemetry import context as otel_context
 
 from sovdev_logger import selflog
-from sovdev_logger.api import DEFAULT_VERSION, _Holder
 from sovdev_logger.context import replace_request_fields, request_fields
 from sovdev_logger.entry import Entry, Identity
+from sovdev_logger.holder import Holder
 from sovdev_logger.identifiers import new_uuid
 from sovdev_logger.lifecycle import Service
 from sovdev_logger.outputs.base import Adopt, OutputHandler
+from sovdev_logger.service_api import DEFAULT_VERSION
 from sovdev_logger.settings import Settings
 
 DEFAULT_SERVICE_NAME: Final = "test-service"
@@ -127,22 +128,22 @@ def capture(
     """
     captured = Captured()
     recorder = _Recorder(captured)
-    before = (_Holder.service, _Holder.is_initialised, _Holder.start)
+    before = (Holder.service, Holder.is_initialised, Holder.start)
     request_before, spans_before = request_fields(), otel_context.get_current()
     selflog.reset()
     replace_request_fields(None)
     otel_context.attach(otel_context.Context())
-    _Holder.start = staticmethod(recorder.start)
-    _Holder.is_initialised = False
-    _Holder.service = recorder.start(
+    Holder.start = staticmethod(recorder.start)
+    Holder.is_initialised = False
+    Holder.service = recorder.start(
         service_name, service_version, dict(peer_services or {}), Settings()
     )
     try:
         yield captured
     finally:
         recorder.stop()
-        _Holder.service, _Holder.is_initialised = before[:2]
-        _Holder.start = staticmethod(before[2])
+        Holder.service, Holder.is_initialised = before[:2]
+        Holder.start = staticmethod(before[2])
         replace_request_fields(request_before)
         otel_context.attach(spans_before)
         selflog.reset()

@@ -18,7 +18,8 @@ LAYERS: list[set[str]] = [
     {"telemetry"},
     {"child_processes", "signal_handlers"},
     {"lifecycle"},
-    {"api", "diagnostics"},
+    {"holder"},
+    {"api", "service_api", "diagnostics"},
     {"testing"},
     {"pytest_plugin", ""},
 ]
@@ -66,6 +67,6 @@ def test_no_file_holds_two_rooms() -> None:
     long = {
         str(path.relative_to(PACKAGE)): lines
         for path in PACKAGE.rglob("*.py")
-        if (lines := len(path.read_text(encoding="utf-8").splitlines())) > 400
+        if (lines := len(path.read_text(encoding="utf-8").splitlines())) > 350
     }
     assert long == {}

@@ -222,10 +222,10 @@ def test_a_provider_whose_flush_hangs_does_not_hold_ours(tmp_path: Path) -> None
 
         set_logger_provider(Hanging(shutdown_on_exit=False))
         import sovdev_logger as log
-        from sovdev_logger.api import _Holder
+        from sovdev_logger.holder import Holder
         log.sovdev_initialize("orders")
         started = time.monotonic()
-        _Holder.service.flush(0.2)
+        Holder.service.flush(0.2)
         assert time.monotonic() - started < 5
         """,
         SOVDEV_EXIT_TIMEOUT_SECONDS="0.2",

@@ -1,6 +1,7 @@
 """Signals: handlers of the program, ours, and timers that log in the middle of everything."""
 
 import signal
+import time
 from pathlib import Path
 
 import pytest
@@ -109,17 +110,59 @@ def test_our_handlers_deliver_and_the_program_ends_as_it_would_have(
         log.sovdev_log("info", "f", f"number {{n}}", None)
         n += 1
     """
+    for attempt in range(5):
+        folder = tmp_path / str(attempt)
+        folder.mkdir()
+        with OtlpReceiver() as receiver:
+            process = start(
+                folder,
+                program(body),
+                OTEL_EXPORTER_OTLP_ENDPOINT=receiver.endpoint,
+                LOG_FILE_MAX_BYTES="5000",  # so that the signal finds it rotating, too
+                LOG_FILE_BACKUP_COUNT="1000",
+            )
+            assert process.stdout is not None
+            process.stdout.readline()
+            time.sleep(0.01 * attempt)  # another moment each time
+            process.send_signal(number)
+            finish(process, timeout_seconds=20)
+            assert process.returncode == code
+            delivered = receiver.event_ids()
+        files = sorted(
+            folder.glob("dev.log*"), key=lambda path: int(path.suffix[1:].strip("log") or 0)
+        )
+        written = [entry["event_id"] for path in reversed(files) for entry in read_lines(path)]
+        # The call that the signal interrupted has not returned: it may be in the file only.
+        assert delivered in (written, written[:-1])
+        assert delivered
+
+
+@breaks_with("handler_does_not_flush", "flush_ignores_its_deadline")
+def test_our_handler_in_the_middle_of_a_flush_that_hangs(tmp_path: Path) -> None:
+    body = f"""
+    {INSTALL}
+    for number in range(100):
+        log.sovdev_log("info", "f", f"number {{number}}", None)
+    print("flushing", flush=True)
+    log.sovdev_flush()
+    """
     with OtlpReceiver() as receiver:
-        process = start(tmp_path, program(body), OTEL_EXPORTER_OTLP_ENDPOINT=receiver.endpoint)
+        receiver.hang()
+        process = start(
+            tmp_path,
+            program(body),
+            OTEL_EXPORTER_OTLP_ENDPOINT=receiver.endpoint,
+            SOVDEV_EXIT_TIMEOUT_SECONDS="1",
+        )
         assert process.stdout is not None
         process.stdout.readline()
-        process.send_signal(number)
-        finish(process, timeout_seconds=20)
-        assert process.returncode == code
-        delivered, written = receiver.messages(), messages(tmp_path / "dev.log")
-    # The call that the signal interrupted has not returned: it may have come to the file only.
-    assert delivered in (written, written[:-1])
-    assert delivered
+        time.sleep(0.2)  # into the flush
+        process.terminate()
+        finish(process, timeout_seconds=5)
+        assert process.returncode == -signal.SIGTERM
+    with OtlpReceiver() as receiver:
+        run(tmp_path, program(""), OTEL_EXPORTER_OTLP_ENDPOINT=receiver.endpoint)
+        assert receiver.messages() == [f"number {number}" for number in range(100)]
 
 
 @breaks_with("handler_does_not_flush")

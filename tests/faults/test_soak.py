@@ -85,3 +85,28 @@ def check_that_nothing_grows(tmp_path: Path, seconds: float, collector: str) -> 
 def spread(numbers: str) -> int:
     found = [int(one) for one in numbers.split(",")]
     return max(found) - min(found)
+
+
+def test_flush_and_shutdown_end_within_30_seconds(tmp_path: Path, is_soak: bool) -> None:
+    if not is_soak:
+        pytest.skip("takes a minute: make soak")
+    body = """
+    from sovdev_logger.holder import Holder
+    for end in (log.sovdev_flush, log.sovdev_shutdown):
+        log.sovdev_log("info", "f", "m", None)
+        with log.sovdev_start_span("work"): pass
+        started = time.monotonic()
+        end()
+        print(time.monotonic() - started)
+    """
+    with OtlpReceiver() as receiver:
+        receiver.hang()
+        out, _ = run(
+            tmp_path,
+            program(body),
+            OTEL_EXPORTER_OTLP_ENDPOINT=receiver.endpoint,
+            OTEL_EXPORTER_OTLP_TIMEOUT="60000",
+        )
+    flush, shutdown = map(float, out.split())
+    assert 29 < flush < 30.2
+    assert shutdown < 30.2

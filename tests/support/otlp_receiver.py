@@ -78,6 +78,8 @@ class OtlpReceiver:
             self._server.socket = tls.wrap_socket(
                 self._server.socket, server_side=True, do_handshake_on_connect=False
             )
+        # A client that does not trust the certificate leaves in the middle of the handshake.
+        self._server.handle_error = lambda *_: None  # type: ignore[method-assign]
         self._server.daemon_threads = False
         self._server.block_on_close = True
         self._thread = threading.Thread(

@@ -5,7 +5,8 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from sovdev_logger import api, lifecycle
+from sovdev_logger import lifecycle, sovdev_initialize
+from sovdev_logger.holder import Holder
 from sovdev_logger.lifecycle import Service
 
 Entry = dict[str, Any]
@@ -35,8 +36,8 @@ class Started:
 
     @property
     def service(self) -> Service:
-        assert api._Holder.service is not None
-        return api._Holder.service
+        assert Holder.service is not None
+        return Holder.service
 
     @property
     def log_path(self) -> Path:
@@ -72,14 +73,14 @@ def start(
     peers: Mapping[str, str] | None = None,
 ) -> Started:
     """Initialise with the environment as it is."""
-    api.sovdev_initialize(name, version, {"BRREG": "SYS1234567"} if peers is None else peers)
+    sovdev_initialize(name, version, {"BRREG": "SYS1234567"} if peers is None else peers)
     return Started(folder)
 
 
 def stop() -> None:
     """Take the service away, as if it had never been initialised."""
-    service = api._Holder.service
+    service = Holder.service
     if service is not None:
         lifecycle.stop_service(service, timeout_seconds=5)
-    api._Holder.service = None
-    api._Holder.is_initialised = False
+    Holder.service = None
+    Holder.is_initialised = False

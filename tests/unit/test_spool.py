@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from sovdev_logger.delivery import spool_folder
+from sovdev_logger.delivery import rejected, spool_folder
 from sovdev_logger.delivery.ledger import Ledger
 from sovdev_logger.delivery.limits import SpoolSettings
 from sovdev_logger.delivery.segment import CorruptSegmentError, Segment
@@ -187,9 +187,9 @@ def test_what_is_too_large_for_the_whole_spool_stays_with_the_caller(
 def test_refused_requests_make_room_before_entries_do(disk: Disk) -> None:
     spool = disk.spool(max_bytes=64 * KB)
     for _ in range(3):
-        path = spool.set_aside(b"x" * 10 * KB, ".pb")
-        assert path is not None
-        assert path.stat().st_mode & 0o777 == 0o600
+        folder = spool.set_aside(b"x" * 10 * KB, ".pb")
+        assert folder is not None
+        assert {path.stat().st_mode & 0o777 for path in folder.iterdir()} == {0o600}
     spool.append([b"y" * 3 * KB] * 18, b"")
     assert disk.ledger.fates.spooled == 18
     assert disk.size() <= 64 * KB
@@ -326,4 +326,34 @@ def test_an_empty_folder_that_another_takes_for_abandoned_is_made_again(
     monkeypatch.setattr(spool_folder, "take_over", refuse_once)
     spool = disk.spool()
     assert spool.append([b"x"], b"") == 1
+    spool.close()
+
+
+def test_no_more_refused_requests_are_kept_than_people_look_at(
+    disk: Disk, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(rejected, "MAX_FILES", 5)
+    spool = disk.spool()
+    for number in range(12):
+        spool.set_aside(b"%d" % number, ".pb")
+    kept = sorted(int(path.read_bytes()) for path in (disk.folder / "rejected").iterdir())
+    assert kept == [7, 8, 9, 10, 11]
+    spool.close()
+
+
+def test_the_ledger_is_never_below_zero_while_a_full_spool_makes_room(
+    disk: Disk, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    seen: list[int] = []
+    record = Ledger.record
+
+    def watched(self: Ledger, **change: Any) -> None:
+        record(self, **change)
+        seen.append(self.fates.spooled)
+
+    monkeypatch.setattr(Ledger, "record", watched)
+    spool = disk.spool(max_bytes=64 * KB)
+    spool.append([b"x" * KB] * 200, b"")
+    assert min(seen) >= 0
+    assert disk.ledger.fates.dropped["spool full"] > 100
     spool.close()

@@ -137,8 +137,8 @@ class Backlog:
 
     def set_aside(self, body: bytes, suffix: str) -> str | None:
         """Keep a refused request for people to look at; return the folder, None without one."""
-        path = self._spool.set_aside(body, suffix) if self._spool is not None else None
-        return None if path is None else str(path.parent)
+        folder = self._spool.set_aside(body, suffix) if self._spool is not None else None
+        return None if folder is None else str(folder)
 
     def relieve_memory(self, *, is_stuck: bool, is_urgent: bool) -> None:
         """Move the queue to disk while the server does not keep up.

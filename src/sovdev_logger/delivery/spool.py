@@ -4,26 +4,23 @@ One thread uses a spool at a time. Nothing here raises: what the disk refuses is
 with the caller, and is tried again after a pause.
 """
 
-import os
 import time
 from collections import deque
 from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
-from itertools import count
 from pathlib import Path
 from typing import Final
 
 from sovdev_logger.delivery.ledger import SPOOL_FULL, SPOOL_LOST, Ledger
 from sovdev_logger.delivery.limits import SpoolSettings
+from sovdev_logger.delivery.rejected import RejectedRequests
 from sovdev_logger.delivery.segment import Block, CorruptSegmentError, Segment, block_size
 from sovdev_logger.delivery.spool_folder import (
-    REJECTED,
     SEGMENT_SUFFIX,
     OwnedFolder,
     abandoned_folders,
     bytes_below,
-    make_private,
     new_folder,
 )
 from sovdev_logger.selflog import warn_once
@@ -34,8 +31,6 @@ _SEGMENTS_AT_LEAST: Final = 16
 
 _MIDDLE: Final = 500_000_000_000
 """Segments are read in the order of their numbers, which grow both ways from here."""
-
-_MAX_REJECTED_FILES: Final = 1000
 
 _PAUSE_AFTER_FAILURE_SECONDS: Final = 5.0
 
@@ -73,7 +68,7 @@ class Spool:
         self._adopted: list[OwnedFolder] = []
         self._segments: deque[Segment] = deque()
         self._total_bytes = 0
-        self._numbers = count()
+        self._rejected = RejectedRequests(settings.folder, name)
         self._first_number = self._last_number = _MIDDLE
         self._in_use: Segment | None = None
         self._usable_from = 0.0
@@ -122,12 +117,12 @@ class Spool:
                 before = segment.size
                 segment.append(part)
                 self._total_bytes += segment.size - before
+                self._ledger.record(spooled=len(part))
                 written += len(part)
         except OSError as error:
             self._say_unusable(error)
         if new is not None:
             new.is_sealed = True
-        self._ledger.record(spooled=written)
         return written
 
     def take(self, max_records: int, max_bytes: int) -> Spooled | None:
@@ -159,23 +154,15 @@ class Spool:
             self._remove(segment)
 
     def set_aside(self, body: bytes, suffix: str) -> Path | None:
-        """Keep what a server refused for good, for people to look at; return where."""
-        folder = self.settings.folder / REJECTED
-        name = f"{self._name}-{time.time_ns()}-{os.getpid()}-{next(self._numbers)}{suffix}"
-        path = folder / name
+        """Keep what a server refused for good, for people to look at; return the folder."""
         try:
-            make_private(folder)
             self._make_room(len(body))
-            for old in self._rejected_files()[: 1 - _MAX_REJECTED_FILES]:
-                self._remove_rejected(old)
-            descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
-            with open(descriptor, "wb") as file:
-                file.write(body)
+            self._rejected.add(body, suffix)
         except OSError as error:
             self._say_unusable(error)
             return None
         self._total_bytes += len(body)
-        return path
+        return self._rejected.folder
 
     def close(self) -> None:
         """Leave what is there to the next process."""
@@ -228,10 +215,10 @@ class Spool:
         """Give up the oldest until ``needed`` bytes fit: first what was refused, then entries."""
         if self._total_bytes + needed <= self.settings.max_bytes:
             return
-        for path in self._rejected_files():
+        while (freed := self._rejected.remove_oldest()) is not None:
+            self._total_bytes -= freed
             if self._total_bytes + needed <= self.settings.max_bytes:
                 return
-            self._remove_rejected(path)
         for segment in list(self._segments):
             if self._total_bytes + needed <= self.settings.max_bytes:
                 return
@@ -244,17 +231,6 @@ class Spool:
                 )
         if self._total_bytes + needed > self.settings.max_bytes:
             raise SpoolFullError(self.settings.folder)
-
-    def _remove_rejected(self, path: Path) -> None:
-        with suppress(OSError):
-            size = path.stat().st_size
-            path.unlink()
-            self._total_bytes -= size
-
-    def _rejected_files(self) -> list[Path]:
-        with suppress(OSError):
-            return sorted((self.settings.folder / REJECTED).iterdir(), key=_age)
-        return []
 
     def _drop(self, segment: Segment, reason: str) -> None:
         self._ledger.record(spooled=-segment.pending, dropped=segment.pending, reason=reason)
@@ -330,9 +306,3 @@ def _in_blocks(items: Sequence[bytes], max_bytes: int) -> list[list[bytes]]:
         blocks[-1].append(item)
         size += len(item)
     return blocks
-
-
-def _age(path: Path) -> float:
-    with suppress(OSError):
-        return path.stat().st_mtime
-    return 0.0
