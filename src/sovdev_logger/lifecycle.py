@@ -19,7 +19,7 @@ from sovdev_logger.outputs.console import ConsoleHandler
 from sovdev_logger.outputs.json_file import JsonFileHandler
 from sovdev_logger.peers import PeerResolver
 from sovdev_logger.safety.sanitizer import Sanitizer
-from sovdev_logger.selflog import warn, warn_once
+from sovdev_logger.selflog import warn, warn_now_and_then, warn_once
 from sovdev_logger.settings import Settings
 from sovdev_logger.status import OutputStatus, Status
 from sovdev_logger.telemetry.pipeline import Pipeline
@@ -129,9 +129,10 @@ class Service:
         self._write_parked()
         for name, result in self.pipeline.flush(timeout_seconds).items():
             if result.pending:
-                warn(
+                warn_now_and_then(
+                    f"flush:{name}",
                     f"not delivered yet: {result.pending} {name} ({result.reason}); they are kept "
-                    "and sent again. Check the collector and OTEL_EXPORTER_OTLP_ENDPOINT."
+                    "and sent again. Check the collector and OTEL_EXPORTER_OTLP_ENDPOINT.",
                 )
 
     def shutdown(self, timeout_seconds: float = FLUSH_TIMEOUT_SECONDS) -> None:

@@ -2,15 +2,19 @@
 
 import os
 import sys
+import time
 from contextlib import suppress
 from itertools import count
 
 _MAX_KEYS = 1000
 """Distinct problems remembered; beyond it new ones are counted but not said."""
 
+REPEAT_SECONDS = 30.0
+
 _STDERR_FD = 2
 
 _said: set[str] = set()
+_quiet_until: dict[str, float] = {}
 _counts: dict[str, int] = {}
 _unsaid = count()
 
@@ -32,6 +36,19 @@ def warn_once(key: str, message: str) -> None:
         return
     _said.add(key)
     _counts[key] = 1
+    warn(message)
+
+
+def warn_now_and_then(key: str, message: str) -> None:
+    """Say ``message`` on stderr, but not again for ``REPEAT_SECONDS``; what is between is counted.
+
+    For what changes from time to time, such as a number. Otherwise like ``warn_once``.
+    """
+    now = time.monotonic()
+    if now < _quiet_until.get(key, 0.0) or len(_quiet_until) >= _MAX_KEYS:
+        _counts[key] = _counts.get(key, 0) + 1
+        return
+    _quiet_until[key] = now + REPEAT_SECONDS
     warn(message)
 
 
@@ -60,4 +77,5 @@ def warning_counts() -> dict[str, int]:
 def reset() -> None:
     """Forget what was said, so that a test sees the first warning again."""
     _said.clear()
+    _quiet_until.clear()
     _counts.clear()

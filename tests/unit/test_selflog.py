@@ -65,3 +65,15 @@ def test_a_busy_stderr_whose_descriptor_is_closed(monkeypatch: pytest.MonkeyPatc
     monkeypatch.setattr(sys, "stderr", Busy())
     monkeypatch.setattr(os, "write", fail)
     selflog.warn("nobody hears this")
+
+
+def test_what_changes_is_said_again_after_a_while(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    now = 100.0
+    monkeypatch.setattr(selflog.time, "monotonic", lambda: now)
+    for number in range(5):
+        selflog.warn_now_and_then("key", f"{number} are late; wait.")
+        now += 10
+    said = capsys.readouterr().err.splitlines()
+    assert [line.split()[2] for line in said] == ["0", "3"]
