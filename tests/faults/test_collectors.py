@@ -168,7 +168,7 @@ def check_exit(tmp_path: Path, name: str) -> None:
         assert len(receiver.spans()) == 1
 
 
-@breaks_with("file_loses_5_percent")
+@breaks_with("file_loses_5_percent", "sender_loses_5_percent")
 def test_full_speed_to_a_healthy_collector(tmp_path: Path) -> None:
     body = """
     for number in range(100_000):
@@ -182,7 +182,7 @@ def test_full_speed_to_a_healthy_collector(tmp_path: Path) -> None:
     assert set(delivered) == {entry["event_id"] for entry in read_lines(tmp_path / "dev.log")}
 
 
-@breaks_with("everything_counts_as_delivered")
+@breaks_with("everything_counts_as_delivered", "sender_loses_5_percent")
 def test_the_ledger_adds_up_while_the_collector_comes_and_goes(tmp_path: Path) -> None:
     body = (
         STATUS
@@ -279,6 +279,7 @@ def test_a_hanging_collector_does_not_slow_calls_down(tmp_path: Path) -> None:
     assert ratio <= 1.5
 
 
+@breaks_with("sender_loses_5_percent")
 def test_warnings_and_above_survive_a_burst_without_a_spool(tmp_path: Path) -> None:
     body = (
         STATUS
@@ -306,6 +307,7 @@ show()
     assert not (tmp_path / "spool").exists()
 
 
+@breaks_with("lanes_are_one", "sender_loses_5_percent")
 def test_the_burst_reaches_a_collector_that_wakes_up_errors_first(tmp_path: Path) -> None:
     body = (
         STATUS

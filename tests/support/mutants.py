@@ -8,7 +8,15 @@ from itertools import count
 from typing import Any
 
 from sovdev_logger import child_processes, lifecycle, reentry, signal_handlers
-from sovdev_logger.delivery import batch_worker, batching, otlp_http, spool, spool_folder, transport
+from sovdev_logger.delivery import (
+    batch_worker,
+    batching,
+    bounded_queue,
+    otlp_http,
+    spool,
+    spool_folder,
+    transport,
+)
 from sovdev_logger.delivery.results import SendResult
 from sovdev_logger.outputs import json_file
 from sovdev_logger.outputs.json_file import JsonFileHandler
@@ -24,6 +32,15 @@ def file_loses_5_percent() -> None:
     numbers, write = count(1), JsonFileHandler.write
     JsonFileHandler.write = lambda self, entry: (  # type: ignore[method-assign]
         None if next(numbers) % 20 == 0 else write(self, entry)
+    )
+
+
+def sender_loses_5_percent() -> None:
+    numbers, put = count(1), batching.BatchSender.put
+    batching.BatchSender.put = (  # type: ignore[method-assign]
+        lambda self, item, severity=9: (
+            None if next(numbers) % 20 == 0 else put(self, item, severity)
+        )
     )
 
 
@@ -113,6 +130,14 @@ def refused_batches_are_dropped_whole() -> None:
 
 def spool_is_not_written() -> None:
     spool.Spool.append = lambda self, items, context: len(items)  # type: ignore[method-assign]
+
+
+def lanes_are_one() -> None:
+    """Drop the oldest whatever its severity."""
+    put = bounded_queue.BoundedQueue.put
+    bounded_queue.BoundedQueue.put = (  # type: ignore[method-assign]
+        lambda self, item, severity=9: put(self, item, 9)
+    )
 
 
 def overflow_is_dropped() -> None:
