@@ -249,6 +249,31 @@ def test_a_disk_that_refuses_leaves_it_in_memory(
     assert numbers(server) == list(range(300))
 
 
+def test_a_disk_that_refuses_for_long_does_not_unbound_the_memory(
+    make: Callable[..., BatchSender], server: Server, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    sender = make(queue_max_records=500, delay_seconds=0.001)
+    assert sender._spool is not None
+    refusals: list[int] = []
+    monkeypatch.setattr(
+        sender._spool, "append", lambda items, context, **_: refusals.append(1) or 0
+    )
+    server.default = DOWN
+    for turn in range(40):
+        put(sender, 200, turn * 200)
+        sender.flush(0.2)
+        status = sender.status()
+        assert balance(status)
+        # The queue, what failed, and what did not get to the disk.
+        assert status.queued <= 500 + 100 + 100
+    assert len(refusals) > 40
+    server.default = None
+    sender.flush(10)
+    assert numbers(server) == sorted(numbers(server))
+    status = sender.status()
+    assert (status.queued, status.delivered + status.dropped) == (0, 8000)
+
+
 def test_it_does_not_spin_while_it_waits(
     make: Callable[..., BatchSender], server: Server, monkeypatch: pytest.MonkeyPatch
 ) -> None:

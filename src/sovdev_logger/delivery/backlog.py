@@ -1,4 +1,4 @@
-"""What waits to be sent: what failed, then what is on disk, then what is in the queue.
+"""What waits to be sent: what failed, what is on disk, what did not get there, then the queue.
 
 One thread uses it at a time. It knows where each item is and writes the ledger when that changes.
 """
@@ -64,11 +64,12 @@ class Backlog:
         self._ledger = ledger
         self._limits = limits
         self._waiting: deque[Batch] = deque()
+        self._unspooled: Batch | None = None  # what the disk refused, newer than what is on it
 
     @property
     def has_started(self) -> bool:
         """Whether something waits that was to be sent before: it does not wait for others."""
-        return bool(self._waiting) or bool(self._spool)
+        return bool(self._waiting) or bool(self._spool) or self._unspooled is not None
 
     @property
     def is_full(self) -> bool:
@@ -100,6 +101,9 @@ class Backlog:
             spooled = self._spool.take(self._limits.max_records, self._limits.max_bytes)
             if spooled is not None:
                 return Batch(spooled.items, spooled.segment.context, spooled)
+        if self._unspooled is not None:
+            batch, self._unspooled = self._unspooled, None
+            return batch
         items = self._take_from_queue()
         return Batch(items, self._exporter.context) if items else None
 
@@ -163,6 +167,9 @@ class Backlog:
         self._waiting.clear()
         for batch in reversed(started):
             self._leave(batch, in_front=True)
+        if self._unspooled is not None:
+            self._leave(self._unspooled)
+            self._unspooled = None
         while items := self._take_from_queue():
             self._leave(Batch(items, self._exporter.context))
         if self._spool is not None:
@@ -200,13 +207,18 @@ class Backlog:
         return Batch(batch.items[written:], batch.context, batch.spooled, batch.is_part)
 
     def _move_to_spool(self, keep_share: float) -> None:
-        while self._spool is not None and self._spool.is_usable and self._fill_level() > keep_share:
-            items = self._take_from_queue()
-            if not items:
+        spool = self._spool
+        while spool is not None and spool.is_usable:
+            batch = self._unspooled
+            if batch is None:
+                items = self._take_from_queue() if self._fill_level() > keep_share else []
+                batch = Batch(items, self._exporter.context)
+            if not batch.items:
                 return
-            rest = self._spooled_rest(self._spool, Batch(items, self._exporter.context))
-            if rest.items:
-                self._waiting.append(rest)
+            rest = self._spooled_rest(spool, batch)
+            self._unspooled = rest if rest.items else None
+            if self._unspooled is not None:
+                return  # no more than one batch: else a disk that refuses would unbound the memory
 
     def _fill_level(self) -> float:
         queue = self._queue
