@@ -66,7 +66,7 @@ def rotation_has_no_lock() -> None:
     """Rotate without a lock and without looking whether somebody just did."""
 
     @contextmanager
-    def unlocked(_path: Any) -> Iterator[bool]:
+    def unlocked(_path: Any, _patience: float) -> Iterator[bool]:
         yield True
 
     json_file.rotation_lock = unlocked

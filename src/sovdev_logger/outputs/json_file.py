@@ -19,7 +19,12 @@ except ImportError:
 from sovdev_logger.delivery.ledger import in_few_words
 from sovdev_logger.entry import Entry
 from sovdev_logger.outputs.base import Adopt, OutputHandler
-from sovdev_logger.outputs.rotation import rotation_lock, shift_backups
+from sovdev_logger.outputs.rotation import (
+    PATIENCE_SECONDS,
+    SHORT_PATIENCE_SECONDS,
+    rotation_lock,
+    shift_backups,
+)
 from sovdev_logger.records import ENTRY_ATTRIBUTE, make_record
 from sovdev_logger.safety.encoding import dumps
 from sovdev_logger.selflog import warn_once
@@ -212,11 +217,13 @@ class JsonFileHandler(OutputHandler):
         """Rotate, unless another process just did."""
         if abs(self._checked_ns - self._gave_up_ns) < _ROTATION_RETRY_NS:
             return
-        with rotation_lock(self.path) as is_held:
+        patience = SHORT_PATIENCE_SECONDS if self._gave_up_ns else PATIENCE_SECONDS
+        with rotation_lock(self.path, patience) as is_held:
             if not is_held:
                 # Whoever holds the lock hangs: write on, over the limit, and try again later.
                 self._gave_up_ns = self._checked_ns
                 return
+            self._gave_up_ns = 0
             self._look_at_the_path(self._checked_ns)
             if self._size and self._size + needed > self._limit:
                 self._close_descriptor()

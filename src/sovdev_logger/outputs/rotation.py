@@ -13,8 +13,11 @@ except ImportError:  # Windows: one process per file is what is promised there
 
 _HAS_LOCKS = fcntl is not None
 
-# Rotating takes a fraction of a millisecond, or a turn of the scheduler on a busy machine.
-_LOCK_ATTEMPTS = 100
+# Rotating takes a fraction of a millisecond, or several turns of the scheduler on a busy machine.
+PATIENCE_SECONDS = 0.5
+SHORT_PATIENCE_SECONDS = 0.05
+"""What is waited for a lock after it was waited for in vain: its holder may have been stopped."""
+
 _LOCK_PAUSE_SECONDS = 0.0005
 
 _held: set[int] = set()
@@ -22,7 +25,7 @@ _held: set[int] = set()
 
 
 @contextmanager
-def rotation_lock(path: Path) -> Iterator[bool]:
+def rotation_lock(path: Path, patience_seconds: float = PATIENCE_SECONDS) -> Iterator[bool]:
     """Hold the rotation of ``path`` against other processes; give whether it is held.
 
     Another process that is rotating right now is waited for, but not for long: it may have been
@@ -36,7 +39,7 @@ def rotation_lock(path: Path) -> Iterator[bool]:
     descriptor = os.open(path.with_name(f".{path.name}.lock"), flags, 0o644)
     _held.add(descriptor)
     try:
-        yield _try_to_lock(descriptor)
+        yield _try_to_lock(descriptor, patience_seconds)
     finally:
         # Unlocked by name: a child that was forked meanwhile may still have the descriptor.
         fcntl.flock(descriptor, fcntl.LOCK_UN)
@@ -60,12 +63,14 @@ def shift_backups(path: Path, backup_count: int) -> None:
         os.replace(path, f"{path}.1")
 
 
-def _try_to_lock(descriptor: int) -> bool:
-    for _ in range(_LOCK_ATTEMPTS):
+def _try_to_lock(descriptor: int, patience_seconds: float) -> bool:
+    deadline = time.monotonic() + patience_seconds
+    while True:
         try:
             fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
+            if time.monotonic() > deadline:
+                return False
             time.sleep(_LOCK_PAUSE_SECONDS)
         else:
             return True
-    return False
