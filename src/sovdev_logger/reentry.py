@@ -1,5 +1,6 @@
 """One at a time, without the deadlock: what arrives from inside waits for the outer frame."""
 
+import sys
 import threading
 from collections import deque
 from collections.abc import Callable
@@ -12,6 +13,8 @@ _MAX_PARKED: Final = 10_000
 """Bounds the memory of an output that makes a new record for each one that it writes."""
 
 _NOBODY: Final = 0
+
+_is_finalizing = sys.is_finalizing
 
 Item = TypeVar("Item")
 
@@ -105,6 +108,9 @@ class Turnstile(Generic[Item]):
         if self._owner == me:
             self._park(item)
             return
+        if _is_finalizing():
+            # Who holds the lock now was a daemon thread; it has ended and will not let go.
+            self._lock = threading.RLock()
         try:
             with self._lock:
                 self._owner = me

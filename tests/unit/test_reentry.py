@@ -159,3 +159,18 @@ def run_in_threads(count: int, work: Callable[[], object]) -> None:
         thread.start()
     for thread in threads:
         thread.join(30)
+
+
+def test_a_daemon_thread_that_ended_inside_holds_nobody_up_at_the_end(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    passed: list[str] = []
+    turnstile: Turnstile[str] = Turnstile(passed.append)
+    holder = threading.Thread(target=turnstile._lock.acquire)
+    holder.start()
+    holder.join()
+    monkeypatch.setattr(reentry, "_is_finalizing", lambda: True)
+    caller = threading.Thread(target=turnstile.submit, args=("last words",), daemon=True)
+    caller.start()
+    caller.join(10)
+    assert passed == ["last words"]

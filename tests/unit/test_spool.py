@@ -192,6 +192,7 @@ def test_refused_requests_make_room_before_entries_do(disk: Disk) -> None:
         assert {path.stat().st_mode & 0o777 for path in folder.iterdir()} == {0o600}
     spool.append([b"y" * 3 * KB] * 18, b"")
     assert disk.ledger.fates.spooled == 18
+    assert len(list((disk.folder / "rejected").iterdir())) < 3
     assert disk.size() <= 64 * KB
     spool.close()
 
@@ -357,3 +358,13 @@ def test_the_ledger_is_never_below_zero_while_a_full_spool_makes_room(
     assert min(seen) >= 0
     assert disk.ledger.fates.dropped["spool full"] > 100
     spool.close()
+
+
+def test_one_output_leaves_room_for_another(disk: Disk) -> None:
+    entries = disk.spool(max_bytes=64 * KB)
+    entries.append([b"x" * KB] * 100, b"")
+    spans = Spool(SpoolSettings(disk.folder, 64 * KB), "spans", Ledger())
+    assert spans.append([b"y" * KB] * 5, b"") == 5
+    assert disk.size() <= 64 * KB
+    for spool in (entries, spans):
+        spool.close()

@@ -32,6 +32,9 @@ _SEGMENTS_AT_LEAST: Final = 16
 _MIDDLE: Final = 500_000_000_000
 """Segments are read in the order of their numbers, which grow both ways from here."""
 
+_LARGEST_SHARE: Final = 7 / 8
+"""What one output may take: entries must not keep spans from the disk, or the other way round."""
+
 _PAUSE_AFTER_FAILURE_SECONDS: Final = 5.0
 
 
@@ -213,14 +216,10 @@ class Spool:
 
     def _make_room(self, needed: int, keep: Segment | None = None) -> None:
         """Give up the oldest until ``needed`` bytes fit: first what was refused, then entries."""
-        if self._total_bytes + needed <= self.settings.max_bytes:
-            return
-        while (freed := self._rejected.remove_oldest()) is not None:
+        while self._is_over(needed) and (freed := self._rejected.remove_oldest()) is not None:
             self._total_bytes -= freed
-            if self._total_bytes + needed <= self.settings.max_bytes:
-                return
         for segment in list(self._segments):
-            if self._total_bytes + needed <= self.settings.max_bytes:
+            if not self._is_over(needed):
                 return
             if segment is not keep and segment is not self._in_use:
                 self._drop(segment, SPOOL_FULL)
@@ -229,8 +228,15 @@ class Spool:
                     f"the spool {self.settings.folder} is full and its oldest entries are dropped: "
                     "raise SOVDEV_SPOOL_MAX_BYTES, or mend the collector.",
                 )
-        if self._total_bytes + needed > self.settings.max_bytes:
+        if self._is_over(needed):
             raise SpoolFullError(self.settings.folder)
+
+    def _is_over(self, needed: int) -> bool:
+        own = sum(segment.size for segment in self._segments)
+        return (
+            self._total_bytes + needed > self.settings.max_bytes
+            or own + needed > self.settings.max_bytes * _LARGEST_SHARE
+        )
 
     def _drop(self, segment: Segment, reason: str) -> None:
         self._ledger.record(spooled=-segment.pending, dropped=segment.pending, reason=reason)
