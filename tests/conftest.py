@@ -17,20 +17,7 @@ from sovdev_logger.context import replace_request_fields
 from support import schema, service
 from support.service import Started
 
-LONG_LIST = 200
-
 OUR_PREFIXES = ("SOVDEV_", "LOG_", "ERROR_LOG_", "OTEL_", "SERVICE_VERSION", "RUN_ENVIRONMENT")
-
-
-def pytest_assertrepr_compare(op: str, left: object, right: object) -> list[str] | None:
-    """Say where long lists differ; pytest's own comparison takes minutes for thousands of items."""
-    if op != "==" or not isinstance(left, list) or not isinstance(right, list):
-        return None
-    if max(len(left), len(right)) < LONG_LIST:
-        return None
-    pairs = enumerate(zip(left, right, strict=False))
-    different = next((at for at, (one, other) in pairs if one != other), "the end of one")
-    return [f"lists of {len(left)} and {len(right)} items, which differ at {different}"]
 
 
 @pytest.fixture(autouse=True)

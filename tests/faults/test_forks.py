@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from support.otlp_receiver import OtlpReceiver
-from support.processes import TESTS, breaks_with, finish, program, run, start
+from support.processes import TESTS, breaks_with, finish, program, run, same, start
 from support.service import environment, read_lines
 
 WAIT_FOR_CHILDREN = """
@@ -43,7 +43,7 @@ def test_forked_children_log_and_export_their_own(tmp_path: Path) -> None:
     expected = ["child 0", "child 1", "child 2", "parent after", "parent before"]
     with OtlpReceiver() as receiver:
         run(tmp_path, program(body), OTEL_EXPORTER_OTLP_ENDPOINT=receiver.endpoint)
-        assert sorted(receiver.messages()) == expected
+        assert same(sorted(receiver.messages()), expected)
         assert len(receiver.spans()) == 3
         totals = [
             point.as_int
@@ -182,10 +182,11 @@ def test_forking_while_eight_threads_log(tmp_path: Path, forks: int) -> None:
     written = [entry for path in tmp_path.glob("dev.log*") for entry in read_lines(path)]
     for found in (messages, [entry["message"] for entry in written]):
         children = [message for message in found if message.startswith("child")]
-        assert sorted(children) == sorted(f"child {number}" for number in range(forks))
+        assert same(sorted(children), sorted(f"child {number}" for number in range(forks)))
     ids = {entry["event_id"] for entry in written}
     assert len(ids) == len(written)
-    assert (len(exported), set(exported)) == (len(set(exported)), ids)
+    assert len(exported) == len(set(exported))
+    assert same(sorted(exported), sorted(ids))
 
 
 CHILDREN = """
@@ -250,7 +251,7 @@ def check_children(folder: Path, method: str, kind: str) -> None:
     with OtlpReceiver() as receiver:
         run_children(folder, method, kind, OTEL_EXPORTER_OTLP_ENDPOINT=receiver.endpoint)
         expected = ["child 0", "child 1", "child 2", "child 3", "parent"]
-        assert sorted(receiver.messages()) == expected
+        assert same(sorted(receiver.messages()), expected)
         assert len(receiver.spans()) == 4
         assert len(set(receiver.event_ids())) == 5
 
@@ -266,7 +267,7 @@ def test_children_of_a_process_pool_executor(tmp_path: Path) -> None:
     """
     with OtlpReceiver() as receiver:
         run(tmp_path, program(body), OTEL_EXPORTER_OTLP_ENDPOINT=receiver.endpoint)
-        assert sorted(receiver.messages()) == sorted(f"child {n}" for n in range(20))
+        assert same(sorted(receiver.messages()), sorted(f"child {n}" for n in range(20)))
 
 
 def test_a_child_that_waits_for_its_threads_delivers_what_they_log(tmp_path: Path) -> None:
@@ -283,7 +284,7 @@ def test_a_child_that_waits_for_its_threads_delivers_what_they_log(tmp_path: Pat
     """
     with OtlpReceiver() as receiver:
         run(tmp_path, program(body), OTEL_EXPORTER_OTLP_ENDPOINT=receiver.endpoint)
-        assert receiver.messages() == ["late"]
+        assert same(receiver.messages(), ["late"])
 
 
 @breaks_with("fork_is_not_noticed")
@@ -307,7 +308,7 @@ def test_a_child_that_ends_by_os_exit_after_a_flush(tmp_path: Path) -> None:
             OTEL_EXPORTER_OTLP_ENDPOINT=receiver.endpoint,
         )
         expected = [f"child {child}/{n}" for child in range(4) for n in range(250)]
-        assert sorted(receiver.messages()) == sorted([*expected, "parent"])
+        assert same(sorted(receiver.messages()), sorted([*expected, "parent"]))
 
 
 @breaks_with("fork_is_not_noticed")
@@ -328,7 +329,7 @@ def test_the_parents_connection_and_spool_are_left_to_it(tmp_path: Path) -> None
     with OtlpReceiver() as receiver:
         run(tmp_path, program(""), OTEL_EXPORTER_OTLP_ENDPOINT=receiver.endpoint)
         expected = ["child", "parent last", *(f"parent {number}" for number in range(10))]
-        assert sorted(receiver.messages()) == sorted(expected)
+        assert same(sorted(receiver.messages()), sorted(expected))
 
 
 def test_a_child_of_a_service_that_was_shut_down_stays_shut_down(tmp_path: Path) -> None:
@@ -440,5 +441,5 @@ def test_a_worker_that_is_killed_leaves_its_spool_to_the_others(tmp_path: Path) 
         while not receiver.messages():
             assert time.monotonic() < deadline
             run(tmp_path, program(""), OTEL_EXPORTER_OTLP_ENDPOINT=receiver.endpoint)
-        assert receiver.messages() == ["child"]
+        assert same(receiver.messages(), ["child"])
     finish(process, said="\n")

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from support.processes import breaks_with, program, start
+from support.processes import breaks_with, program, same, start
 from support.service import strict_json
 
 LOG_FOR_EVER = program(
@@ -37,7 +37,7 @@ def kill_while_logging(folder: Path, number: signal.Signals, after: int) -> None
     # The system may cut off the very last write, of a call that had not returned.
     *whole, _torn = (folder / "dev.log").read_bytes().split(b"\n")
     messages = [strict_json(line.decode())["message"] for line in whole]
-    assert messages[:acknowledged] == [f"number {n}" for n in range(acknowledged)]
+    assert same(messages[:acknowledged], [f"number {n}" for n in range(acknowledged)])
 
 
 @breaks_with("file_loses_5_percent", "file_is_buffered")

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from support.otlp_receiver import OtlpReceiver
-from support.processes import breaks_with, finish, program, run, start
+from support.processes import breaks_with, finish, program, run, same, start
 from support.service import read_lines
 
 INSTALL = "log.sovdev_install_signal_handlers()\n"
@@ -162,7 +162,7 @@ def test_our_handler_in_the_middle_of_a_flush_that_hangs(tmp_path: Path) -> None
         assert process.returncode == -signal.SIGTERM
     with OtlpReceiver() as receiver:
         run(tmp_path, program(""), OTEL_EXPORTER_OTLP_ENDPOINT=receiver.endpoint)
-        assert receiver.messages() == [f"number {number}" for number in range(100)]
+        assert same(receiver.messages(), [f"number {number}" for number in range(100)])
 
 
 @breaks_with("handler_does_not_flush")
@@ -177,7 +177,7 @@ def test_what_cannot_be_delivered_is_on_disk_before_the_signal_kills(tmp_path: P
     assert "not delivered: 100 log entries" in err
     with OtlpReceiver() as receiver:
         run(tmp_path, program(""), OTEL_EXPORTER_OTLP_ENDPOINT=receiver.endpoint)
-        assert receiver.messages() == [f"number {number}" for number in range(100)]
+        assert same(receiver.messages(), [f"number {number}" for number in range(100)])
 
 
 REFUSED = "http://127.0.0.1:9"
@@ -201,7 +201,7 @@ def test_an_earlier_handler_is_called_after_the_delivery(tmp_path: Path) -> None
     with OtlpReceiver() as receiver:
         out, _ = run(tmp_path, program(body), OTEL_EXPORTER_OTLP_ENDPOINT=receiver.endpoint)
         assert out == "[(15, 0), (15, 0)] 2\n"
-        assert receiver.messages() == ["hello", "still here"]
+        assert same(receiver.messages(), ["hello", "still here"])
 
 
 def test_keyboard_interrupt_is_raised_where_it_would_have_been(tmp_path: Path) -> None:
@@ -254,7 +254,7 @@ def test_twice_against_a_server_that_hangs(tmp_path: Path, behaviour: str) -> No
         )
     with OtlpReceiver() as receiver:
         run(tmp_path, program(""), OTEL_EXPORTER_OTLP_ENDPOINT=receiver.endpoint)
-        assert receiver.messages() == [f"number {number}" for number in range(100)]
+        assert same(receiver.messages(), [f"number {number}" for number in range(100)])
 
 
 def test_in_an_asyncio_program(tmp_path: Path) -> None:

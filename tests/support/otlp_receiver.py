@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from types import TracebackType
 from typing import Any
+from uuid import uuid4
 
 from opentelemetry.proto.collector.logs.v1.logs_service_pb2 import ExportLogsServiceRequest
 from opentelemetry.proto.collector.metrics.v1.metrics_service_pb2 import (
@@ -67,6 +68,7 @@ class OtlpReceiver:
     def __init__(self, port: int = 0, tls: ssl.SSLContext | None = None) -> None:
         self.requests: list[Request] = []
         self.faults: list[str] = []
+        self._base = f"/{uuid4().hex[:8]}"
         self.forget_requests = False
         self.refuses: Callable[[bytes], bool] | None = None
         self._answers: list[Answer] = []
@@ -88,8 +90,8 @@ class OtlpReceiver:
 
     @property
     def endpoint(self) -> str:
-        """The base URL."""
-        return f"{self._scheme}://127.0.0.1:{self._server.server_port}"
+        """The base URL, with a path of our own: a port may have been another test's before."""
+        return f"{self._scheme}://127.0.0.1:{self._server.server_port}{self._base}"
 
     def __enter__(self) -> "OtlpReceiver":
         self._thread.start()
@@ -218,6 +220,10 @@ class OtlpReceiver:
 
     def _receive(self, handler: BaseHTTPRequestHandler) -> None:
         raw = handler.rfile.read(int(handler.headers["Content-Length"]))
+        if not handler.path.startswith(f"{self._base}/"):
+            handler.send_error(404)
+            return
+        handler.path = handler.path.removeprefix(self._base)
         answer = self._next_answer()
         if answer.behave is not None and answer.behave(handler):
             handler.close_connection = True

@@ -134,3 +134,13 @@ def end(process: "subprocess.Popen[str]") -> None:
 def program(body: str) -> str:
     """Return a program that initialises first."""
     return INITIALISE + textwrap.dedent(body)
+
+
+def same(found: list[Any], expected: list[Any]) -> bool:
+    """Compare long lists and print where they differ; pytest's own comparison takes minutes."""
+    if found == expected:
+        return True
+    pairs = enumerate(zip(found, expected, strict=False))
+    at = next((at for at, (one, other) in pairs if one != other), "the end of the shorter one")
+    print(f"{len(found)} items, expected {len(expected)}; they differ at {at}")
+    return False
