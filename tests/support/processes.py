@@ -31,6 +31,12 @@ import sovdev_logger as log
 log.sovdev_initialize("orders", "1.0.0", {"BRREG": "SYS1"})
 """
 
+LIKE_A_TERMINAL = """
+import signal
+signal.signal(signal.SIGINT, signal.default_int_handler)
+"""
+"""A runner in the background hands an ignored SIGINT down."""
+
 BREAK = f"""
 import sys
 sys.path.insert(0, {str(TESTS)!r})
@@ -83,7 +89,7 @@ def start(folder: Path, program: str, **variables: str) -> "subprocess.Popen[str
         inherited = {k: v for k, v in inherited.items() if not k.startswith("COVERAGE_")}
     broken = BREAK if inherited.get(MUTANT) else ""
     process = subprocess.Popen(
-        [sys.executable, "-c", broken + textwrap.dedent(program)],
+        [sys.executable, "-c", LIKE_A_TERMINAL + broken + textwrap.dedent(program)],
         env={**inherited, **environment(folder, **variables)},
         cwd=folder,
         stdin=subprocess.PIPE,
