@@ -53,6 +53,8 @@ def test_the_last_words_of_finalizers_hooks_and_daemons(tmp_path: Path) -> None:
     one, other = Cycle("in a cycle"), Cycle("in a cycle")
     one.other, other.other = other, one
     del one, other
+    import gc
+    gc.collect()  # left to the end, it would log after the exit hook
     Last("at once")
     def work():
         number = 0
