@@ -31,14 +31,25 @@ VARIABLES: Final = (
     "SOVDEV_SPOOL_MAX_BYTES",
     "SOVDEV_QUEUE_MAX_RECORDS",
     "SOVDEV_QUEUE_MAX_BYTES",
+    "SOVDEV_SAMPLING",
+    "SOVDEV_SAMPLING_OUTPUTS",
+    "SOVDEV_SAMPLING_BY_TRACE",
+    "SOVDEV_SAMPLING_PATTERNS",
+    "SOVDEV_SAMPLING_MAX_PATTERNS",
+    "SOVDEV_SAMPLING_FALLBACK_RATE",
+    "LIPSERVICE_URL",
+    "LIPSERVICE_API_KEY",
+    "LIPSERVICE_TEAM_ID",
+    "LIPSERVICE_POLICY_REFRESH_INTERVAL",
+    "LIPSERVICE_PATTERN_REPORT_INTERVAL",
     "SERVICE_VERSION",
     "NO_COLOR",
     "FORCE_COLOR",
 )
 """The variables that are ours, beside the standard ones that start with ``OTEL_``."""
 
-_OUR_PREFIXES: Final = ("SOVDEV_", "LOG_", "ERROR_LOG_")
-_HIDDEN: Final = "HEADERS"
+_OUR_PREFIXES: Final = ("SOVDEV_", "LOG_", "ERROR_LOG_", "LIPSERVICE_")
+_HIDDEN: Final = ("HEADERS", "API_KEY")
 _REACHED: Final = frozenset({200, 202, 204})
 
 
@@ -145,7 +156,7 @@ def _report(environ: Mapping[str, str]) -> ConfigReport:
     settings = read_settings(environ)
     return ConfigReport(
         settings={
-            name: "(set, not shown)" if _HIDDEN in name else value
+            name: "(set, not shown)" if name.endswith(_HIDDEN) else value
             for name, value in sorted(environ.items())
             if value and (name in VARIABLES or name.startswith("OTEL_"))
         },

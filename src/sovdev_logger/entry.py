@@ -35,6 +35,7 @@ class Entry:
         input_text, response_text: Compact JSON of the two values.
         trace_digits: The trace id as 32 hex digits where it is a valid OTel id, else None.
         exception: The error as it was given, for handlers of others; no output of ours reads it.
+        sample_rate: The rate at which it was kept, 0 if it was left out, None without sampling.
     """
 
     __slots__ = (
@@ -44,6 +45,7 @@ class Entry:
         "input_text",
         "level",
         "response_text",
+        "sample_rate",
         "time_ns",
         "trace_digits",
     )
@@ -55,6 +57,7 @@ class Entry:
     response_text: bytes
     trace_digits: str | None
     exception: BaseException | None
+    sample_rate: float | None
     _line: bytes | None
 
     def __reduce__(self) -> tuple[Any, ...]:
@@ -69,6 +72,19 @@ class Entry:
         return line
 
 
+def _left_out() -> Entry:
+    entry = Entry()
+    entry.fields, entry.level, entry.time_ns = {}, BY_EXACT_NAME["trace"], 0
+    entry.input_text = entry.response_text = entry._line = b""  # noqa: SLF001
+    entry.trace_digits = entry.exception = None
+    entry.sample_rate = 0.0
+    return entry
+
+
+LEFT_OUT_ENTRY: Final = _left_out()
+"""Stands for every entry that no output wants, so that it need not be made."""
+
+
 def _restored(line: bytes, level: str, time_ns: int, trace_digits: str | None) -> Entry:
     fields = json.loads(line)
     entry = Entry()
@@ -80,6 +96,6 @@ def _restored(line: bytes, level: str, time_ns: int, trace_digits: str | None) -
     fields["input_json"] = Fragment(entry.input_text)
     fields["response_json"] = Fragment(entry.response_text)
     entry.fields = fields
-    entry.exception = None
+    entry.exception = entry.sample_rate = None
     entry._line = line  # noqa: SLF001
     return entry

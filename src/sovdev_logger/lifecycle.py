@@ -3,8 +3,9 @@
 import atexit
 import logging
 import os
+import time
 from collections.abc import Mapping
-from typing import Final
+from typing import TYPE_CHECKING, Final
 from weakref import WeakSet
 
 from sovdev_logger import identifiers, reentry
@@ -19,11 +20,16 @@ from sovdev_logger.outputs.console import ConsoleHandler
 from sovdev_logger.outputs.json_file import JsonFileHandler
 from sovdev_logger.peers import PeerResolver
 from sovdev_logger.safety.sanitizer import Sanitizer
+from sovdev_logger.sampling import process as sampling_of_process
+from sovdev_logger.sampling.settings import SamplingSettings
 from sovdev_logger.selflog import warn, warn_now_and_then, warn_once
 from sovdev_logger.settings import Settings
 from sovdev_logger.status import OutputStatus, Status
 from sovdev_logger.telemetry.pipeline import Pipeline
 from sovdev_logger.telemetry.spans import Spans, active_span
+
+if TYPE_CHECKING:
+    from sovdev_logger.sampling.stage import SamplingStage
 
 FLUSH_TIMEOUT_SECONDS: Final = 30.0
 
@@ -99,10 +105,27 @@ class Service:
             self.pipeline.span_counts,
         )
         self._is_shut_down = False
+        if settings.sampling is not None:
+            self._start_sampling(settings.sampling)
+        else:
+            sampling_of_process.add_follower(self)
 
     def adopt(self, record: logging.LogRecord) -> Entry | None:
         """Return the entry of a plain ``logging`` record; our own traffic makes none."""
         return None if is_own_traffic() else self.logger.adopt(record)
+
+    def _start_sampling(self, settings: SamplingSettings) -> None:
+        from sovdev_logger.sampling.stage import start_stage  # noqa: PLC0415 - not for all
+
+        self.logger.sampling = start_stage(settings, self.identity.service_name, _active_trace)
+        if sampling_of_process.current_stage() is None:
+            sampling_of_process.set_stage(self.logger.sampling)
+
+    def follow(self, stage: "SamplingStage | None") -> None:
+        """Sample as the process does, for a service that was not told to by its own settings."""
+        if self.settings.sampling is None:
+            self.logger.sampling = stage
+            self._tell_outputs_about_sampling()
 
     def attach_outputs(self) -> None:
         """Add the outputs that the settings ask for, the one that can fail least first."""
@@ -118,11 +141,22 @@ class Service:
         if settings.console:
             console = ConsoleHandler(self.adopt, as_json=settings.console_json)
             self.attachment.add("console", console)
+        self._tell_outputs_about_sampling()
+
+    def _tell_outputs_about_sampling(self) -> None:
+        """Let those outputs leave out what is left out that the settings say."""
+        outputs, own = self.attachment.outputs, self.settings.sampling
+        everywhere = own is not None and own.everywhere
+        for output in outputs:
+            output.obeys_sampling = everywhere or output.leaves_machine
+        self.logger.is_left_out_unmade = all(one.obeys_sampling for one in outputs)
 
     def status(self) -> Status:
         """Return what became of every entry, output by output."""
         outputs = {name: output.status() for name, output in self.attachment.names.items()}
-        return Status({**outputs, **self.pipeline.status()})
+        stage = self.logger.sampling
+        sampling = stage.status() if stage is not None else None
+        return Status({**outputs, **self.pipeline.status()}, sampling)
 
     def flush(self, timeout_seconds: float = FLUSH_TIMEOUT_SECONDS) -> None:
         """Wait until everything logged so far has been tried, at most ``timeout_seconds``."""
@@ -141,7 +175,14 @@ class Service:
             return
         self._is_shut_down = True
         self._write_parked()
-        for name, result in self.pipeline.close(timeout_seconds).items():
+        deadline = time.monotonic() + timeout_seconds
+        stage = self.logger.sampling
+        if stage is not None and self.settings.sampling is not None:
+            stage.begin_close(deadline)
+        results = self.pipeline.close(timeout_seconds)
+        if stage is not None and self.settings.sampling is not None:
+            stage.end_close(deadline)
+        for name, result in results.items():
             if result.spooled:
                 folder = self.settings.delivery.spool and self.settings.delivery.spool.folder
                 warn(
@@ -196,6 +237,11 @@ class Service:
         end_with_multiprocessing_child(self, self.shutdown_at_exit)
 
 
+def _active_trace() -> str | None:
+    span = active_span()
+    return span.trace_id if span is not None else None
+
+
 def start_service(
     service_name: str,
     service_version: str,
@@ -220,6 +266,11 @@ def stop_service(service: Service, timeout_seconds: float) -> None:
     _live_services.discard(service)
     service.shutdown(timeout_seconds)
     service.attachment.remove()
+    if service.logger.sampling is not None and sampling_of_process.current_stage() is (
+        service.logger.sampling
+    ):
+        sampling_of_process.set_stage(None)
+    service.logger.sampling = None
 
 
 def _reset_after_fork() -> None:

@@ -1,13 +1,19 @@
 """The call path: one call becomes one entry, one stdlib record and one count."""
 
 import logging
-import sys
 import threading
 from collections.abc import Callable
-from typing import Final, NamedTuple, Protocol
+from typing import TYPE_CHECKING, Final, NamedTuple, Protocol
 
 from sovdev_logger.context import request_fields
-from sovdev_logger.entry import EXCEPTION_TYPE, TRANSACTION, Entry, Fields, Identity
+from sovdev_logger.entry import (
+    LEFT_OUT_ENTRY,
+    TRANSACTION,
+    Entry,
+    Fields,
+    Identity,
+)
+from sovdev_logger.exception_fields import describe_exception
 from sovdev_logger.identifiers import Clock, new_trace_id, new_uuid, trace_id_digits
 from sovdev_logger.levels import BY_EXACT_NAME, INFO, LEVELS, Level, find_level, level_of_number
 from sovdev_logger.outputs.base import OutputHandler
@@ -15,8 +21,11 @@ from sovdev_logger.peers import PeerResolver
 from sovdev_logger.records import ENTRY_ATTRIBUTE, extra_of, make_record
 from sovdev_logger.safety.encoding import Fragment
 from sovdev_logger.safety.sanitizer import Sanitizer
-from sovdev_logger.safety.stacktrace import MAX_CHARACTERS
+from sovdev_logger.sampling.rates import LEFT_OUT
 from sovdev_logger.selflog import warn_once
+
+if TYPE_CHECKING:
+    from sovdev_logger.sampling.stage import SamplingStage
 
 _MAX_REMEMBERED: Final = 4096
 """Distinct function names and trace ids kept ready; beyond it each call pays for its own."""
@@ -47,6 +56,10 @@ class SovdevLogger:
     """Builds entries and hands them to one stdlib logger. Nothing here raises into a caller.
 
     Safe to use from threads, tasks, signal handlers and finalizers: it holds no lock.
+
+    Attributes:
+        sampling: Decides what is kept; None keeps everything.
+        is_left_out_unmade: Whether no output wants what is left out, so that it need not be made.
     """
 
     def __init__(  # noqa: PLR0917
@@ -67,9 +80,11 @@ class SovdevLogger:
         self._counter = counter
         self._clock = clock or Clock()
         self.outputs: list[OutputHandler] = []
+        self.sampling: SamplingStage | None = None
+        self.is_left_out_unmade = False
         self._functions: dict[object, str] = {}
 
-    def log(  # noqa: C901, PLR0917 - written out: a call costs what a field does
+    def log(  # noqa: C901, PLR0912, PLR0917 - written out: a call costs what a field does
         self,
         level: object,
         function_name: object,
@@ -99,6 +114,15 @@ class SovdevLogger:
                 stdlib_logger.disabled = False  # dictConfig disables the loggers it does not name
             if not stdlib_logger.isEnabledFor(found.stdlib_number):
                 return
+            rate = None
+            sampling = self.sampling
+            if sampling is not None:
+                rate = sampling.rate_of_call(found, message, exception, trace_id, log_type)
+                if not rate and self.is_left_out_unmade:
+                    for output in self.outputs:
+                        if found.stdlib_number >= output.level:
+                            output.leave_out()
+                    return
             try:
                 function = self._functions[function_name]
             except Exception:  # noqa: BLE001
@@ -115,6 +139,7 @@ class SovdevLogger:
                 log_type,
                 self._clock.time_ns(),
             )
+            entry.sample_rate = rate
             if (
                 stdlib_logger.handlers != self.outputs
                 or stdlib_logger.propagate
@@ -152,15 +177,18 @@ class SovdevLogger:
 
     def _entry_of_record(self, record: logging.LogRecord) -> Entry:
         level = level_of_number(record.levelno)
+        rate = self.sampling.rate_of_record(record) if self.sampling is not None else None
         error = record.exc_info[1] if record.exc_info else None
         if self._counter is not None:
             own_name = self.identity.service_name
             self._counter.count(own_name, level, TRANSACTION, failed=error is not None)
+        if rate == LEFT_OUT and self.is_left_out_unmade:
+            return LEFT_OUT_ENTRY
         try:
             message: object = record.getMessage()
         except Exception:  # noqa: BLE001 - the arguments may not fit the format, or raise
             message = f"{self.sanitizer.text(record.msg)} {self.sanitizer.text(record.args)}"
-        return self._entry(
+        entry = self._entry(
             level,
             self._function_of(record),
             message,
@@ -172,6 +200,8 @@ class SovdevLogger:
             TRANSACTION,
             int(record.created * 1e9),
         )
+        entry.sample_rate = rate
+        return entry
 
     def _entry(  # noqa: PLR0917
         self,
@@ -214,7 +244,7 @@ class SovdevLogger:
         if context is not None:
             fields.update(context)
         if exception is not None:
-            self._describe_exception(fields, exception)
+            describe_exception(fields, exception, self.sanitizer)
         entry = Entry()
         entry.fields = fields
         entry.level = level
@@ -223,6 +253,7 @@ class SovdevLogger:
         entry.response_text = response_text
         entry.trace_digits = digits
         entry.exception = exception if isinstance(exception, BaseException) else None
+        entry.sample_rate = None
         entry._line = None  # noqa: SLF001 - a constructor's call would cost twice as much
         return entry
 
@@ -248,22 +279,6 @@ class SovdevLogger:
         if type(trace_id) is str and len(trace_id) <= _MAX_TRACE_ID_CHARACTERS:
             return self.sanitizer.clean(trace_id)
         return self.sanitizer.text(trace_id)
-
-    def _describe_exception(self, fields: Fields, exception: object) -> None:
-        if exception is True:
-            exception = sys.exc_info()[1]
-        elif isinstance(exception, tuple) and len(exception) == 3:  # noqa: PLR2004 - an exc_info
-            exception = exception[1]
-        if isinstance(exception, BaseException):
-            message, stacktrace = self.sanitizer.exception(exception)
-        elif exception is None or exception is False:
-            return
-        else:
-            message = self.sanitizer.text(exception)
-            stacktrace = message[:MAX_CHARACTERS]
-        fields["exception_type"] = EXCEPTION_TYPE
-        fields["exception_message"] = message
-        fields["exception_stacktrace"] = stacktrace
 
     def _short(self, value: object) -> str:
         """Return a value as a warning shows it."""

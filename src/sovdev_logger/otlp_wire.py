@@ -5,6 +5,7 @@ with ``opentelemetry-proto``.
 """
 
 from collections.abc import Mapping, Sequence
+from struct import Struct
 from typing import Final
 
 SCOPE_VERSION: Final = "1.0.0"
@@ -15,6 +16,7 @@ _LENGTH_TYPE: Final = 2
 _FIXED64_TYPE: Final = 1
 _FIXED32_TYPE: Final = 5
 _READY_VARINTS: Final = 2048
+_DOUBLE_VALUE: Final = Struct("<Bd")
 
 
 def _encode_varint(number: int) -> bytes:
@@ -52,6 +54,11 @@ def string_value(text: bytes) -> bytes:
 def string_attribute(key: str, text: bytes) -> bytes:
     """Return a ``KeyValue`` message with a string value."""
     return length_delimited(1, utf8(key)) + length_delimited(2, string_value(text))
+
+
+def double_attribute(key: str, number: float) -> bytes:
+    """Return a ``KeyValue`` message with a double value."""
+    return length_delimited(1, utf8(key)) + length_delimited(2, _DOUBLE_VALUE.pack(0x21, number))
 
 
 def make_context(resource_attributes: Mapping[str, str], scope_name: str) -> bytes:

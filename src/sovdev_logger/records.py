@@ -4,6 +4,7 @@ import logging
 from typing import Final
 
 from sovdev_logger.entry import Entry
+from sovdev_logger.sampling.rates import RATE_ATTRIBUTE
 
 ENTRY_ATTRIBUTE: Final = "_sovdev_entry"
 """Where a record carries its entry; the underscore keeps it out of other formatters' extras."""
@@ -11,7 +12,9 @@ ENTRY_ATTRIBUTE: Final = "_sovdev_entry"
 _SECOND_NS: Final = 1_000_000_000
 _MILLISECOND_NS: Final = 1_000_000
 
-_STANDARD_ATTRIBUTES: Final = frozenset(
+_OURS: Final = frozenset({ENTRY_ATTRIBUTE, RATE_ATTRIBUTE})
+
+RESERVED_ATTRIBUTES: Final = frozenset(
     {
         *logging.LogRecord("", logging.INFO, "", 0, "", (), None).__dict__,
         "message",
@@ -42,6 +45,8 @@ def make_record(entry: Entry) -> logging.LogRecord:
     record.created = created
     record.msecs = entry.time_ns // _MILLISECOND_NS % 1000
     record.__dict__[ENTRY_ATTRIBUTE] = entry
+    if entry.sample_rate is not None:
+        record.__dict__[RATE_ATTRIBUTE] = entry.sample_rate
     return record
 
 
@@ -50,6 +55,6 @@ def extra_of(record: logging.LogRecord) -> dict[str, object] | None:
     extra = {
         name: value
         for name, value in record.__dict__.items()
-        if name not in _STANDARD_ATTRIBUTES and name != ENTRY_ATTRIBUTE
+        if name not in RESERVED_ATTRIBUTES and name not in _OURS
     }
     return extra or None

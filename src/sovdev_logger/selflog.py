@@ -9,7 +9,7 @@ from itertools import count
 _MAX_KEYS = 1000
 """Distinct problems remembered; beyond it new ones are counted but not said."""
 
-REPEAT_SECONDS = 30.0
+REPEAT_SECONDS = 60.0
 
 _STDERR_FD = 2
 

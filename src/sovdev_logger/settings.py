@@ -17,6 +17,7 @@ from sovdev_logger.delivery.spool_folder import CAN_LOCK
 from sovdev_logger.environment_reader import EnvironmentReader, Problem
 from sovdev_logger.levels import LEVELS, TRACE, Level, find_level
 from sovdev_logger.otlp_settings import OtlpSettings, read_otlp
+from sovdev_logger.sampling.settings import SamplingSettings, read_sampling
 
 DEFAULT_LOG_PATH: Final = Path("logs") / "dev.log"
 DEFAULT_ERROR_LOG_PATH: Final = Path("logs") / "error.log"
@@ -55,6 +56,7 @@ class Settings:
     exit_timeout_seconds: float = DEFAULT_EXIT_TIMEOUT_SECONDS
     otlp: OtlpSettings = field(default_factory=OtlpSettings)
     delivery: DeliverySettings = field(default_factory=DeliverySettings)
+    sampling: SamplingSettings | None = None
     problems: tuple[Problem, ...] = ()
 
 
@@ -83,6 +85,7 @@ def read_settings(environ: Mapping[str, str]) -> Settings:
         ),
         otlp=otlp,
         delivery=_delivery(env),
+        sampling=read_sampling(env),
         problems=tuple(dict.fromkeys(env.problems)),
     )
 

@@ -41,15 +41,43 @@ class OutputStatus:
 
 
 @dataclass(frozen=True, slots=True)
+class SamplingStatus:
+    """What sampling decides by, and what it decided so far.
+
+    Attributes:
+        policy_version: The server's number for the policy; 0 for a default.
+        policy_source: ``lipservice``, or ``local`` while no server has sent one.
+        policy_age_seconds: Since the policy was taken or confirmed.
+        patterns_tracked: How many patterns are told apart now.
+        kept, left_out: How many entries, by level.
+        requests_failed: Requests to LipService that were not answered as they should have been.
+        reports_uncertain: Reports that were sent without an answer, and may be lost.
+        last_error: What went wrong last, in words; None when nothing ever did.
+    """
+
+    policy_version: int = 0
+    policy_source: str = "local"
+    policy_age_seconds: float = 0.0
+    patterns_tracked: int = 0
+    kept: Mapping[str, int] = field(default_factory=lambda: _NOTHING)
+    left_out: Mapping[str, int] = field(default_factory=lambda: _NOTHING)
+    requests_failed: int = 0
+    reports_uncertain: int = 0
+    last_error: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
 class Status:
-    """The ledgers of all outputs that are on.
+    """The ledgers of all outputs that are on, and what sampling does.
 
     Attributes:
         outputs: By name: ``console``, ``file``, ``error_file``, ``otlp_logs``, ``otlp_traces``
             (its items are spans) and ``otlp_metrics`` (its items are exports).
+        sampling: None when sampling is off.
     """
 
     outputs: Mapping[str, OutputStatus] = field(default_factory=dict)
+    sampling: SamplingStatus | None = None
 
     @property
     def healthy(self) -> bool:

@@ -9,14 +9,24 @@ PACKAGE = Path(sovdev_logger.__file__).parent
 
 # From the bottom up. A module imports only from its own layer or from those before it.
 LAYERS: list[set[str]] = [
-    {"selflog", "levels", "context", "identifiers", "environment_reader", "otlp_wire", "status"},
+    {
+        "atomic_counter",
+        "child_processes",
+        "context",
+        "environment_reader",
+        "identifiers",
+        "levels",
+        "otlp_wire",
+        "selflog",
+        "status",
+    },
     {"otlp_settings", "peers", "reentry", "safety"},
-    {"settings", "entry", "delivery"},
-    {"records", "jobs"},
+    {"settings", "entry", "records", "delivery", "sampling"},
+    {"jobs", "exception_fields"},
     {"outputs"},
     {"logger"},
     {"telemetry"},
-    {"child_processes", "signal_handlers"},
+    {"signal_handlers"},
     {"lifecycle"},
     {"holder"},
     {"api", "service_api", "diagnostics"},

@@ -74,6 +74,6 @@ def test_what_changes_is_said_again_after_a_while(
     monkeypatch.setattr(selflog.time, "monotonic", lambda: now)
     for number in range(5):
         selflog.warn_now_and_then("key", f"{number} are late; wait.")
-        now += 10
+        now += 20
     said = capsys.readouterr().err.splitlines()
     assert [line.split()[2] for line in said] == ["0", "3"]

@@ -35,12 +35,14 @@ class HttpResult:
         body: The first 64 KiB of the answer.
         retry_after_seconds: What the server asked to wait, at most 300.
         error: What went wrong when there was no answer.
+        was_sent: Whether the server may have got the request; False if there was no connection.
     """
 
     status: int | None
     body: bytes = b""
     retry_after_seconds: float | None = None
     error: str | None = None
+    was_sent: bool = True
 
     @property
     def accepted(self) -> bool:
@@ -61,8 +63,14 @@ class HttpTransport:
     was told to, or nowhere.
     """
 
-    def __init__(self, target: SignalTarget, content_type: str = "application/x-protobuf") -> None:
+    def __init__(
+        self,
+        target: SignalTarget,
+        content_type: str = "application/x-protobuf",
+        max_body_bytes: int = _MAX_BODY_BYTES,
+    ) -> None:
         self._target = target
+        self._max_body_bytes = max_body_bytes
         self._headers: Mapping[str, str] = {
             "User-Agent": "sovdev-logger-python",
             **target.headers,
@@ -72,6 +80,7 @@ class HttpTransport:
         parts = urlsplit(target.url)
         self._path = f"{parts.path or '/'}{f'?{parts.query}' if parts.query else ''}"
         self._connection: HTTPConnection | None = None
+        self._is_connected = False
         # Here, not at the first post, which is in a thread: a fork meanwhile would leave the child
         # with a module that is never imported to its end. The codec is for the host's name.
         import urllib3.connection  # noqa: PLC0415
@@ -86,13 +95,34 @@ class HttpTransport:
             body: The request's content, compressed here if the target asks for it.
             timeout_seconds: A bound on the whole exchange, below the target's own timeout.
         """
+        return self.send("POST", self._path, body, timeout_seconds)
+
+    def send(
+        self,
+        method: str,
+        path: str,
+        body: bytes | None = None,
+        timeout_seconds: float | None = None,
+    ) -> HttpResult:
+        """Send a request to a path of the target's host and return the answer; raises nothing."""
         timeout = min(self._target.timeout_seconds, timeout_seconds or float("inf"))
+        self._is_connected = False
         try:
-            content = gzip.compress(body, _GZIP_LEVEL) if self._target.gzip else body
-            return self._exchange(content, timeout)
+            if body is not None and self._target.gzip:
+                body = gzip.compress(body, _GZIP_LEVEL)
+            return self._exchange(method, path, body, timeout)
         except Exception as error:  # noqa: BLE001 - whatever it is, there was no answer
+            was_sent = self._is_connected
             self.close()
-            return HttpResult(None, error=_describe(error))
+            return HttpResult(None, error=_describe(error), was_sent=was_sent)
+
+    def abort(self) -> None:
+        """Cut the exchange that another thread is waiting for, if there is one."""
+        connection = self._connection
+        sock = connection.sock if connection is not None else None
+        if sock is not None:
+            with contextlib.suppress(OSError):
+                sock.shutdown(socket.SHUT_RDWR)
 
     def close(self) -> None:
         """Close the connection; the next post opens one."""
@@ -105,23 +135,29 @@ class HttpTransport:
         """Leave the connection to the parent: a forked child opens its own."""
         self._connection = None
 
-    def _exchange(self, content: bytes, timeout: float) -> HttpResult:
+    def _exchange(
+        self, method: str, path: str, content: bytes | None, timeout: float
+    ) -> HttpResult:
         deadline = time.monotonic() + timeout
         connection = self._connected(timeout)
+        self._is_connected = True
         with _Watchdog(connection, deadline - time.monotonic()) as watchdog:
             connection.request(
-                "POST", self._path, body=content, headers=self._headers, preload_content=False
+                method, path, body=content, headers=self._headers, preload_content=False
             )
             answer = connection.getresponse()
-            body = answer.read(_MAX_BODY_BYTES + 1, decode_content=True)
+            body = answer.read(self._max_body_bytes + 1, decode_content=True)
         if watchdog.has_fired:  # headers that were cut off look like an answer
             raise TimeoutError("the answer did not arrive in time")
         result = HttpResult(
             answer.status,
-            body[:_MAX_BODY_BYTES],
+            body[: self._max_body_bytes],
             _retry_after_seconds(answer.headers.get("Retry-After")),
         )
-        if len(body) > _MAX_BODY_BYTES or answer.headers.get("Connection", "").lower() == "close":
+        if (
+            len(body) > self._max_body_bytes
+            or answer.headers.get("Connection", "").lower() == "close"
+        ):
             self.close()
         return result
 

@@ -2,11 +2,15 @@
 
 import logging
 from collections.abc import Callable
+from dataclasses import replace
+from typing import ClassVar
 
+from sovdev_logger.atomic_counter import AtomicCounter
 from sovdev_logger.delivery.ledger import Fates, Ledger
 from sovdev_logger.entry import Entry
 from sovdev_logger.records import ENTRY_ATTRIBUTE, make_record
 from sovdev_logger.reentry import Turnstile
+from sovdev_logger.sampling.rates import LEFT_OUT
 from sovdev_logger.status import OutputStatus
 
 Adopt = Callable[[logging.LogRecord], Entry | None]
@@ -24,8 +28,13 @@ class OutputHandler(logging.Handler):
     ``handle``, when other handlers listen to the same logger too; the result is the same.
     """
 
+    leaves_machine: ClassVar[bool] = False
+    """Whether what is written leaves the machine, which sampling saves first."""
+
     def __init__(self, adopt: Adopt, level: int = logging.NOTSET) -> None:
         super().__init__(level)
+        self.obeys_sampling = self.leaves_machine
+        self._sampled_out = AtomicCounter()
         self._adopt = adopt
         self._ledger = Ledger()
         self._passed_before_failure = 0
@@ -33,10 +42,16 @@ class OutputHandler(logging.Handler):
 
     def take(self, entry: Entry) -> None:
         """Write an entry that no record exists for yet."""
-        if self.filters:
+        if entry.sample_rate == LEFT_OUT and self.obeys_sampling:
+            self.leave_out()
+        elif self.filters:
             self.handle(make_record(entry))
         else:
             self._turnstile.submit(entry)
+
+    def leave_out(self) -> None:
+        """Count an entry that sampling left out here."""
+        self._sampled_out.increment()
 
     def handle(self, record: logging.LogRecord) -> bool:
         """Filter the record and write its entry, without stdlib's handler lock."""
@@ -51,7 +66,11 @@ class OutputHandler(logging.Handler):
     def emit(self, record: logging.LogRecord) -> None:
         """Write the record's entry, or park it when this thread is already inside."""
         entry = record.__dict__.get(ENTRY_ATTRIBUTE) or self._adopt(record)
-        if entry is not None:
+        if entry is None:
+            return
+        if entry.sample_rate == LEFT_OUT and self.obeys_sampling:
+            self.leave_out()
+        else:
             self._turnstile.submit(entry)
 
     def write(self, entry: Entry) -> None:
@@ -72,6 +91,11 @@ class OutputHandler(logging.Handler):
 
     def status(self) -> OutputStatus:
         """Return what became of every entry so far. Any thread may ask, at any moment."""
+        status, left_out = self.ledger(), self._sampled_out.value()
+        return replace(status, logged=status.logged + left_out, sampled_out=left_out)
+
+    def ledger(self) -> OutputStatus:
+        """Return what became of the entries that were not left out."""
         fates = self._ledger.fates  # first: nothing has a fate before it was given to us
         counts = self._turnstile.counts()
         if counts.passed > self._passed_before_failure:
@@ -83,6 +107,7 @@ class OutputHandler(logging.Handler):
         """Start the book of a forked child."""
         self._ledger = Ledger()
         self._passed_before_failure = 0
+        self._sampled_out = AtomicCounter()
 
     def _fail(self, error: Exception) -> None:
         reason = self.report(error)

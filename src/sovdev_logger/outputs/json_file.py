@@ -68,7 +68,7 @@ class EntryFormatter(BaseJsonFormatter):
     def format(self, record: logging.LogRecord) -> str:
         """Return the entry as one line of JSON, without a newline."""
         entry: Entry | None = record.__dict__.get(ENTRY_ATTRIBUTE)
-        if entry is None:
+        if entry is None or not entry.fields:  # left out by sampling, but another handler wants it
             return super().format(record)
         return entry.line()[:-1].decode()
 

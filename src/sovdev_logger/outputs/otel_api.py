@@ -19,6 +19,8 @@ _IN_THE_RECORD = frozenset({"level", "message", "session_id"})
 class LogsApiHandler(OutputHandler):
     """Emits each entry to the application's own logger provider, with the same attributes."""
 
+    leaves_machine = True
+
     def __init__(
         self, provider: LoggerProvider, name: str, adopt: Adopt, level: int = logging.NOTSET
     ) -> None:
@@ -33,6 +35,8 @@ class LogsApiHandler(OutputHandler):
         attributes["session_id"] = fields["session_id"] or ""
         attributes["input_json"] = entry.input_text.decode()
         attributes["response_json"] = entry.response_text.decode()
+        if entry.sample_rate is not None:
+            attributes["sample_rate"] = entry.sample_rate
         self._otel_logger.emit(
             LogRecord(
                 timestamp=entry.time_ns,

@@ -9,6 +9,7 @@ from sovdev_logger.delivery.ledger import with_turnstile
 from sovdev_logger.entry import Entry, Fields
 from sovdev_logger.otlp_wire import (
     as_item,
+    double_attribute,
     length_delimited,
     string_attribute,
     string_value,
@@ -72,6 +73,8 @@ class OTLPLoggingHandler(OutputHandler):
     JSON text; trace and span ids are native too (specification: OTLP).
     """
 
+    leaves_machine = True
+
     def __init__(self, sender: Sender, adopt: Adopt, level: int = logging.NOTSET) -> None:
         super().__init__(adopt, level)
         self._sender = sender
@@ -82,8 +85,8 @@ class OTLPLoggingHandler(OutputHandler):
         item = as_item(self._encoder.encode(entry))
         self._sender.put(item, entry.level.otel_severity)
 
-    def status(self) -> OutputStatus:
-        """Return what became of every entry so far. Any thread may ask, at any moment."""
+    def ledger(self) -> OutputStatus:
+        """Return what became of the entries that were not left out."""
         return with_turnstile(self._sender.status(), self._turnstile.counts())
 
     def report(self, error: Exception) -> str:
@@ -138,6 +141,8 @@ class LogRecordEncoder:
         if digits is not None:
             parts += (_TRACE_ID, bytes.fromhex(digits))
         _add_optional(parts, fields)
+        if entry.sample_rate is not None:
+            parts.append(_sample_rate(entry.sample_rate))
         return b"".join(parts)
 
     def _new_prefix(self, key: tuple[str | None, ...], entry: Entry) -> bytes:
@@ -188,6 +193,10 @@ _response_json: Final = _AttributeWriter("response_json")
 
 def _attribute(name: str, text: str) -> bytes:
     return length_delimited(_ATTRIBUTE, string_attribute(name, utf8(text)))
+
+
+def _sample_rate(rate: float) -> bytes:
+    return length_delimited(_ATTRIBUTE, double_attribute("sample_rate", rate))
 
 
 def _add_optional(parts: list[bytes], fields: Fields) -> None:

@@ -1,11 +1,10 @@
 """Plain counters that a call adds to, and that instruments read when they export."""
 
-import threading
 from collections import deque
 from collections.abc import Callable, Iterator
-from itertools import count
 from typing import Final, NamedTuple
 
+from sovdev_logger.atomic_counter import AtomicCounter
 from sovdev_logger.levels import Level
 
 MAX_LABEL_SETS: Final = 2000
@@ -18,28 +17,6 @@ OVERFLOW: Final = "otel.metric.overflow"
 
 _MAX_PENDING_DURATIONS: Final = 10_000
 """Durations kept for the exporting thread; a caller that finds more hands them over itself."""
-
-
-class Counter:
-    """A number that any thread or signal handler raises by one with ``increment()``.
-
-    ``next`` on a count is one atomic step, about a tenth of a lock's cost. Reading consumes a
-    step too, so the reads are counted and taken off.
-    """
-
-    __slots__ = ("_lock", "_reads", "increment")
-
-    def __init__(self) -> None:
-        self.increment = count().__next__
-        self._reads = 0
-        self._lock = threading.Lock()
-
-    def value(self) -> int:
-        """Return how often ``increment`` was called. Not for signal handlers."""
-        with self._lock:
-            value = self.increment() - self._reads
-            self._reads += 1
-            return value
 
 
 class EntryLabels(NamedTuple):
@@ -60,13 +37,13 @@ class EntryCounts:
     """Counts entries by peer, level, type and whether there was an exception."""
 
     def __init__(self) -> None:
-        self._table: dict[tuple[str, str, str, bool], Counter] = {}
-        self._overflow = {False: Counter(), True: Counter()}
+        self._table: dict[tuple[str, str, str, bool], AtomicCounter] = {}
+        self._overflow = {False: AtomicCounter(), True: AtomicCounter()}
 
     def reset(self) -> None:
         """Start from zero, with fresh locks: in a forked child the counts are the parent's."""
         self._table.clear()
-        self._overflow = {False: Counter(), True: Counter()}
+        self._overflow = {False: AtomicCounter(), True: AtomicCounter()}
 
     def count(self, peer: str, level: Level, log_type: str, *, failed: bool) -> None:
         """Add one entry. Atomic; takes no lock."""
@@ -76,7 +53,7 @@ class EntryCounts:
             if len(self._table) >= MAX_LABEL_SETS or len(peer) > MAX_LABEL_CHARACTERS:
                 counter = self._overflow[level.is_error or failed]
             else:
-                counter = self._table.setdefault(key, Counter())
+                counter = self._table.setdefault(key, AtomicCounter())
         counter.increment()
 
     def read(self) -> Iterator[tuple[EntryLabels, int]]:
@@ -106,8 +83,8 @@ class SpanCounts:
     """
 
     def __init__(self) -> None:
-        self._started: dict[SpanLabels, Counter] = {}
-        self._ended: dict[SpanLabels, Counter] = {}
+        self._started: dict[SpanLabels, AtomicCounter] = {}
+        self._ended: dict[SpanLabels, AtomicCounter] = {}
         self._durations: deque[tuple[SpanLabels, float]] = deque()
         self._generation = 0
         self.hand_over: Callable[[], None] = self._durations.clear
@@ -129,13 +106,13 @@ class SpanCounts:
 
     def start(self, labels: SpanLabels) -> None:
         """Count a span as open."""
-        self._started.setdefault(labels, Counter()).increment()
+        self._started.setdefault(labels, AtomicCounter()).increment()
 
     def end(self, labels: SpanLabels, duration_ms: float) -> None:
         """Count a span as ended and keep its duration, unless a fork's parent started it."""
         if labels.generation != self._generation:
             return
-        self._ended.setdefault(labels, Counter()).increment()
+        self._ended.setdefault(labels, AtomicCounter()).increment()
         self._durations.append((labels, duration_ms))
         if len(self._durations) > _MAX_PENDING_DURATIONS:
             self.hand_over()

@@ -1,0 +1,251 @@
+"""The kinds of values that stand in messages, and how each is told from words.
+
+Each regular expression is possessive or bounded, and begins where its kind can begin, so the time
+is linear for any text. Most begin with one set of characters, so that the search leaps to them.
+"""
+
+import re
+from typing import Final
+
+CODE_WORDS: Final = ("status", "status_code", "code", "errno")
+
+_SHORTEST_HEX_WORD: Final = 7
+_WORDS_OF_HEX_LETTERS: Final = frozenset({"acceded", "defaced", "effaced", "fabaceae"})
+_HEX_LETTERS: Final = "abcdefABCDEF"
+
+# A value begins and ends where no letter or digit is next to it; an underscore may be.
+_START: Final = r"(?<![^\W_])"
+_START_BEFORE_IT: Final = r"(?<![^\W_].)"
+_END: Final = r"(?![^\W_])"
+_HEX: Final = r"[0-9a-fA-F]"
+_ZONE: Final = r"(?:Z|[+-]\d\d:?+\d\d)"
+_DECIMAL: Final = r"\d++(?:\.\d++)?+"
+_DURATION_UNIT: Final = (
+    r"(?:[num\u00b5\u03bc]?s|secs?|seconds?|mins?|minutes?|m|hrs?|hours?|h|days?|w|weeks?)"
+)
+_SIZE_UNIT: Final = r"(?:[kKMGTPE](?:i?[bB]|bit|bps)?|bytes?|bits?|bps)(?:/s)?+"
+
+# An empty group at the end of an alternative names its kind; in front it would slow the search.
+_WITH_DASHES: Final = re.compile(
+    rf"""
+    [0-9a-fA-F](?:
+        {_HEX}{{7}}-{_HEX}{{4}}-{_HEX}{{4}}-{_HEX}{{4}}-{_HEX}{{12}}(?P<UUID>)
+        |{_START_BEFORE_IT}(?:
+            \d{{3}}-\d\d-\d\d(?:
+                [T_]\d\d:\d\d(?::\d\d(?:[.,]\d++)?+)?+{_ZONE}?+(?P<TIMESTAMP>)
+                |{_END}(?P<DATE>)
+            )
+            |\d?-\d\d?-\d{{4}}{_END}(?P<DATE_last>)
+            |{_HEX}-{_HEX}{{2}}(?:-{_HEX}{{2}}){{4}}{_END}(?P<MAC>)
+        )
+    )
+    """,
+    re.VERBOSE,
+)
+_UUID_ALONE: Final = re.compile(rf"{_HEX}{{8}}-{_HEX}{{4}}-{_HEX}{{4}}-{_HEX}{{4}}-{_HEX}{{12}}")
+_WITH_DOTS: Final = re.compile(
+    rf"""
+    \d(?:
+        {_START_BEFORE_IT}(?:
+            \d{{0,2}}(?:\.\d{{1,3}}){{3}}(?!\.?\d){_END}(?P<IP>)
+            |(?:\d{{3}}\.\d\d?\.\d\d?|\d?\.\d\d?\.\d{{4}})(?!\.?\d){_END}(?P<DATE>)
+        )
+        |\d*+(?:\.\d++){{2,}}+(?P<VERSION>)
+    )
+    """,
+    re.VERBOSE,
+)
+_WITH_SLASHES: Final = re.compile(
+    rf"""
+    \d{_START_BEFORE_IT}(?:
+        (?:\d{{3}}/\d\d?/\d\d?|\d?/\d\d?/(?:\d{{4}}|\d\d)){_END}(?P<DATE>)
+        |\d/[A-Za-z]{{3}}/\d{{4}}:\d\d:\d\d:\d\d(?P<TIMESTAMP>)
+    )
+    """,
+    re.VERBOSE,
+)
+_PLAIN: Final = re.compile(
+    rf"""
+    {_START}(?:
+        \d{{1,5}}+(?:\.\d++)?+(?:[bB]{_END}(?P<SIZE_bytes>)|d{_END}(?P<DURATION_days>))
+        |(?:{_DECIMAL}{_DURATION_UNIT})++{_END}(?P<DURATION>)
+        |{_DECIMAL}{_SIZE_UNIT}{_END}(?P<SIZE>)
+        |\d{{8}}T\d{{6}}(?:\.\d++)?+Z?+{_END}(?P<TIMESTAMP>)
+        |{_HEX}{{32,}}+{_END}(?P<HEXID>)
+        |[0-9][xX]{_HEX}++{_END}(?P<N_pointer>)
+        |(?=[0-9]*+[a-fA-F]){_HEX}{{7,31}}+{_END}(?P<N_hex>)
+        |(?=[0-9]*+[a-fA-F])(?=[a-fA-F]*+[0-9]){_HEX}{{4,6}}+{_END}(?P<N_short_hex>)
+        |(?=[A-Za-z0-9]{{8}})[A-Za-z]*+[0-9]++[A-Za-z]++[0-9][A-Za-z0-9]*+{_END}(?P<N_mixed>)
+    )
+    |(?:(?<![\w)\]}}])[-+])?\d++(?:[,_]\d++)*+(?:\.\d++)?+(?:[eE][-+]?+\d++{_END})?+(?P<N>)
+    """,
+    re.VERBOSE,
+)
+_NAME_OF_GROUP: Final[dict[str | None, str]] = {
+    group: group.partition("_")[0]
+    for one in (_WITH_DASHES, _WITH_DOTS, _WITH_SLASHES, _PLAIN)
+    for group in one.groupindex
+}
+_LETTERS_OF_HEX: Final = re.compile(rf"[a-fA-F]{{7}}(?<!\w.{{7}})[a-fA-F]*+{_END}")
+
+_COLON_RUN: Final = re.compile(rf"[0-9a-fA-F:](?<!\w.)[0-9a-fA-F:.,]++(?:{_ZONE}|%\w++)?+(?!\w)")
+_GROUP: Final = rf"{_HEX}{{1,4}}"
+_IN_A_COLON_RUN: Final = re.compile(
+    rf"""
+    (?P<TIME>\d\d?:\d\d:\d\d(?:[.,]\d++)?+{_ZONE}?+)
+    |(?P<MAC>{_HEX}{{2}}(?::{_HEX}{{2}}){{5}})
+    |(?P<IP>(?:
+        (?:{_GROUP}:){{7}}{_GROUP}
+        |(?=[a-fA-F:.]*+\d)(?:{_GROUP}(?::{_GROUP}){{0,6}}+)?+::
+         (?:(?:{_GROUP}:){{0,6}}(?:\d{{1,3}}(?:\.\d{{1,3}}){{3}}|{_GROUP}))?
+    )(?:%\w++)?+)
+    """,
+    re.VERBOSE,
+)
+
+_QUOTED: Final = re.compile(
+    r"""["'`](?<!\w.)(?:(?<=")[^"]*+"|(?<=')[^']*+'|(?<=`)[^`]*+`)(?!\w)(:?)"""
+)
+_URL: Final = re.compile(
+    r"[A-Za-z](?<![A-Za-z0-9+.-].)[A-Za-z0-9+.-]{1,20}+://[^\s\"'<>()\[\]{},;]*(?<![.:!?])"
+)
+_EMAIL: Final = re.compile(r"[\w.%+-](?<![\w.%+-].)[\w.%+-]*+@[\w-]++(?:\.[\w-]++)++")
+_PATH: Final = re.compile(
+    r"""(?<![\w/\\.~)-])(?:
+        (?:[A-Za-z]:[\\/]|\\\\|~[\\/]|\.\.?[\\/]|/(?=[\w.~$%@-]))[^\s"'<>|:;,()\[\]{}=?*]*(?<!\.)
+        |(?P<relative>[\w.-]++[\\/][\w.~$%@\\/-]++)
+    )""",
+    re.VERBOSE,
+)
+_EXTENSION: Final = re.compile(r"\w\.[A-Za-z]\w{0,4}$")
+
+_SHORTEST_TOKEN: Final = 16
+_SHORTEST_PLAIN_TOKEN: Final = 20
+_LONG_RUN: Final = re.compile(r"[A-Za-z0-9+/_-](?<![A-Za-z0-9+/_-].)[A-Za-z0-9+/_-]{15,}+={0,2}")
+_PLAIN_FOLDER: Final = re.compile(r"/[A-Z]?[a-z0-9_-]{2,}+(?:/|$)")
+_SHORTEST_TOKEN_WITH_SLASH_FIRST: Final = 24
+_PIECE: Final = re.compile(r"[A-Z]?[a-z]+|[A-Z]+|\d+")
+_PIECE_OF_A_WORD: Final = re.compile(r"(?=.?[a-z]{2})[A-Z]?[a-z]*[aeiouy]|[AEIOUY][a-z]{2}")
+_TINY: Final = 2
+_MANY_TINY: Final = 4
+
+_DATE_TIME: Final = re.compile(r"\bDATE TIME\b")
+# Without an edge in front, which would keep the search from leaping to capital letters.
+_REPEATED: Final = re.compile(r"(N|UUID|HEXID|QUOTED)(?:(?:, ?| )\1\b)++")
+
+_CODE_AT_THE_START: Final = re.compile(r"\W?\d{1,3}(?![\w.]*\w)")
+_CODE_IN_A_TOKEN: Final = re.compile(rf"(?i:{'|'.join(CODE_WORDS)})[\"']?[=:][\"']?\d{{1,3}}(?!\w)")
+
+
+def replace_values(token: str) -> str:  # noqa: C901 - one look for each kind
+    """Return a token, which holds no white space, with its values replaced by their kinds."""
+    if _UUID_ALONE.fullmatch(token):
+        return "UUID"
+    if "://" in token:
+        token = _URL.sub("URL", token)
+        if token == "URL":  # noqa: S105
+            return token
+    if "@" in token:
+        token = _EMAIL.sub("EMAIL", token)
+    if token.count("-") > 1:
+        token = _WITH_DASHES.sub(_name_of_kind, token)
+    if len(token) >= _SHORTEST_TOKEN:
+        token = _LONG_RUN.sub(_token_or_words, token)
+    if "/" in token or "\\" in token:
+        token = _WITH_SLASHES.sub(_name_of_kind, _PATH.sub(_path_or_words, token))
+    if token.count(":") > 1:
+        token = _COLON_RUN.sub(_kind_of_colon_run, token)
+    if token.isalpha():
+        return "N" if _is_hex(token) else token
+    if token.count(".") > 1:
+        token = _WITH_DOTS.sub(_name_of_kind, token)
+    token = _LETTERS_OF_HEX.sub(_hex_or_word, token)
+    return _PLAIN.sub(_name_of_kind, token)
+
+
+def replace_quoted(text: str) -> str:
+    """Return a text with what is in quotes replaced, except where it names a value, as in JSON."""
+    return _QUOTED.sub(_quoted_or_name, text)
+
+
+def join_neighbours(pattern: str) -> str:
+    """Return a pattern with a date and its time as one, and lists of any length as one value."""
+    if "DATE TIME" in pattern:
+        pattern = _DATE_TIME.sub("TIMESTAMP", pattern)
+    if "N, N" in pattern or "N N" in pattern or "N,N" in pattern or "D," in pattern:
+        pattern = _REPEATED.sub(_first_of_a_list, pattern)
+    return pattern
+
+
+def find_code(token: str) -> tuple[int, int] | None:
+    """Return where in a token such as ``status=200`` a code and its name stand."""
+    found = _CODE_IN_A_TOKEN.search(token)
+    return found.span() if found else None
+
+
+def is_code(token: str) -> bool:
+    """Return whether a token that comes after ``status`` and the like is a code."""
+    return _CODE_AT_THE_START.match(token) is not None
+
+
+def _name_of_kind(value: re.Match[str]) -> str:
+    return _NAME_OF_GROUP[value.lastgroup]
+
+
+def _is_hex(word: str) -> bool:
+    return (
+        len(word) >= _SHORTEST_HEX_WORD
+        and not word.strip(_HEX_LETTERS)
+        and word.lower() not in _WORDS_OF_HEX_LETTERS
+    )
+
+
+def _hex_or_word(letters: re.Match[str]) -> str:
+    return "N" if _is_hex(letters[0]) else letters[0]
+
+
+def _kind_of_colon_run(run: re.Match[str]) -> str:
+    text = run[0]
+    value = text.rstrip(".,:") if not text.endswith("::") else text
+    found = _IN_A_COLON_RUN.fullmatch(value)
+    return text if found is None else (found.lastgroup or "") + text[len(value) :]
+
+
+def _token_or_words(run: re.Match[str]) -> str:
+    """Tell a random text, as base64 makes it, from words that are written together.
+
+    In random text small and capital letters and digits change places all the time; words have
+    stretches of small letters with a vowel in them. Hex digits are left to the other kinds.
+    """
+    text = run[0]
+    bare = text.rstrip("=")
+    if text != bare:
+        return "TOKEN"
+    if text[0] == "/" and (
+        len(text) % 4 or len(text) < _SHORTEST_TOKEN_WITH_SLASH_FIRST or _PLAIN_FOLDER.match(text)
+    ):
+        return text
+    if bare.islower() or bare.isupper() or not bare.strip("0123456789abcdefABCDEF-"):
+        return text
+    pieces = _PIECE.findall(bare)
+    in_words = sum(len(piece) for piece in pieces if _PIECE_OF_A_WORD.match(piece))
+    tiny = sum(len(piece) <= _TINY for piece in pieces)
+    is_random = in_words * 2 < sum(map(len, pieces)) or (
+        len(bare) >= _SHORTEST_PLAIN_TOKEN and tiny >= _MANY_TINY
+    )
+    return "TOKEN" if is_random else text
+
+
+def _path_or_words(path: re.Match[str]) -> str:
+    """Tell ``src/main.py``, which is a path, from ``and/or`` and from dates and fractions."""
+    relative = path["relative"]
+    return "PATH" if relative is None or _EXTENSION.search(relative) else path[0]
+
+
+def _quoted_or_name(quoted: re.Match[str]) -> str:
+    return quoted[0] if quoted[1] else "QUOTED"
+
+
+def _first_of_a_list(repeated: re.Match[str]) -> str:
+    start = repeated.start()
+    return repeated[0] if start and repeated.string[start - 1].isalnum() else repeated[1]
