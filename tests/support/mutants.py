@@ -266,3 +266,51 @@ def memory_leaks() -> None:
 
 
 _kept: list[Any] = []
+
+
+def sampling_keeps_the_parents_counts() -> None:
+    from sovdev_logger.sampling.sampler import Sampler
+
+    Sampler.reset_after_fork = lambda self: None  # type: ignore[method-assign]
+
+
+def lipservice_is_not_started_in_a_child() -> None:
+    from sovdev_logger.sampling.lipservice import LipServiceClient
+
+    LipServiceClient.reset_after_fork = lambda self: None  # type: ignore[method-assign]
+
+
+def lipservice_has_no_last_words() -> None:
+    from sovdev_logger.sampling.lipservice import LipServiceClient
+
+    LipServiceClient.begin_close = lambda self, deadline: None  # type: ignore[method-assign]
+
+
+def lipservice_forgets_what_nobody_got() -> None:
+    from sovdev_logger.sampling.sampler import Sampler
+
+    Sampler.put_back = lambda self, report: None  # type: ignore[method-assign]
+
+
+def lipservice_sends_what_was_taken_again() -> None:
+    from sovdev_logger.sampling import lipservice
+
+    lipservice.surely_not_taken = lambda answer: True
+
+
+def lipservice_runs_in_the_callers_thread() -> None:
+    from sovdev_logger.sampling.lipservice import LipServiceClient
+
+    LipServiceClient.start = lambda self: self._fetch() and None  # type: ignore[method-assign]
+
+
+def the_pattern_table_has_a_lock() -> None:
+    from sovdev_logger.sampling.patterns import PatternTable
+
+    lock, find = threading.Lock(), PatternTable.find
+
+    def locked(self: PatternTable, message: str, now: float) -> Any:
+        with lock:
+            return find(self, message, now)
+
+    PatternTable.find = locked  # type: ignore[method-assign]

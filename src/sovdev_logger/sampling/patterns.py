@@ -2,7 +2,7 @@
 
 import math
 from collections import OrderedDict
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import suppress
 from typing import Final, NamedTuple
 
@@ -134,7 +134,6 @@ class PatternTable:
 
     Args:
         max_patterns: How many are kept.
-        clock: Returns Unix seconds.
 
     Attributes:
         by_text: Patterns by their text. A message without values is its own pattern, so it is
@@ -142,13 +141,12 @@ class PatternTable:
         evictions: How many patterns had to make room.
     """
 
-    def __init__(self, max_patterns: int, clock: Callable[[], float]) -> None:
+    def __init__(self, max_patterns: int) -> None:
         self._max_patterns = max_patterns
-        self._clock = clock
         self.by_text: OrderedDict[str, Pattern] = OrderedDict()
         self.evictions = AtomicCounter()
 
-    def find(self, message: str) -> tuple[Pattern, bool]:
+    def find(self, message: str, now: float) -> tuple[Pattern, bool]:
         """Return the pattern of a message, and whether it is new; one caller alone is told so."""
         text = pattern_of(message)
         key = text if len(text) <= _MAX_KEY_CHARACTERS else digest(text)
@@ -157,7 +155,7 @@ class PatternTable:
             with suppress(KeyError):  # another thread may have made room meanwhile
                 self.by_text.move_to_end(key)
             return found, False
-        made = Pattern(digest(text), self._clock())
+        made = Pattern(digest(text), now)
         found = self.by_text.setdefault(key, made)
         while len(self.by_text) > self._max_patterns:
             self._forget_one()

@@ -7,6 +7,7 @@ import time
 from collections.abc import Callable, Mapping
 from typing import Final, NamedTuple
 from weakref import WeakSet
+from zlib import crc32
 
 from sovdev_logger.atomic_counter import AtomicCounter
 from sovdev_logger.delivery.own_traffic import is_own_traffic
@@ -17,8 +18,7 @@ from sovdev_logger.sampling.process import current_stage
 from sovdev_logger.sampling.rates import KEEP_ALL, LEFT_OUT, RATE_ATTRIBUTE
 from sovdev_logger.sampling.settings import DEFAULT_MAX_PATTERNS
 
-_RANDOM_DIGITS: Final = 14
-_RANDOM_VALUES: Final = 16**_RANDOM_DIGITS
+_CRC_VALUES: Final = 2**32
 
 
 class Report(NamedTuple):
@@ -132,7 +132,7 @@ class Sampler:
             pattern = by_text.get(message)
             is_new = False
             if pattern is None:
-                pattern, is_new = self._patterns.find(message)
+                pattern, is_new = self._patterns.find(message, now)
             else:
                 by_text.move_to_end(message)
             if is_new and self.on_new_pattern is not None:
@@ -165,7 +165,8 @@ class Sampler:
         """Return the rate at which a further entry of a pattern is kept, 0 if it is not."""
         rates = self._rates
         if self.by_trace and trace_digits is not None:
-            drawn = int(trace_digits[-_RANDOM_DIGITS:], 16) / _RANDOM_VALUES
+            # Hashed, because parts of an id may be the same in many of them.
+            drawn = crc32(trace_digits.encode()) / _CRC_VALUES
             return rates.of_traces if drawn < rates.of_traces else LEFT_OUT
         if pattern.policy is not rates.policy:
             pattern.resolve(rates.policy, message)
@@ -231,7 +232,7 @@ class Sampler:
         self._start_counting()
 
     def _start_counting(self) -> None:
-        self._patterns = PatternTable(self._max_patterns, self._clock)
+        self._patterns = PatternTable(self._max_patterns)
         self._levels = {level.name: _LevelCounts() for level in LEVELS}
         self._reported = self._reported_evictions = 0
 
