@@ -79,6 +79,8 @@ def environment(part: str, folder: Path, endpoint: str) -> dict[str, str]:
     }
     if part == "otlp":
         variables |= {"OTEL_EXPORTER_OTLP_ENDPOINT": endpoint, "OTEL_TRACES_EXPORTER": "none"}
+    if part == "sampling":
+        variables |= {"SOVDEV_SAMPLING": "local", "SOVDEV_SAMPLING_OUTPUTS": "all"}
     if part == "below":
         variables["SOVDEV_LOG_LEVEL"] = "warn"
     return variables
@@ -207,6 +209,14 @@ def part_otlp(folder: Path, endpoint: str, quick: bool) -> str:
     )
 
 
+def part_sampling(_folder: Path, _endpoint: str, quick: bool) -> str:
+    """Signatures, decisions, and calls that are kept or left out."""
+    import sampling
+
+    pin_to_one_core()
+    return sampling.tables(in_turns, 3 if quick else 11)
+
+
 def one_turn(peer: Any, records: int, endpoint: str) -> tuple[float, float, int]:
     """Return CPU and caller's microseconds per record, and how many arrived."""
     cpu, started = time.process_time_ns(), time.perf_counter_ns()
@@ -226,7 +236,12 @@ def pin_to_one_core() -> None:
         os.sched_setaffinity(0, {min(os.sched_getaffinity(0))})
 
 
-PARTS = {"file": part_file, "below": part_below, "otlp": part_otlp}
+PARTS = {
+    "file": part_file,
+    "below": part_below,
+    "otlp": part_otlp,
+    "sampling": part_sampling,
+}
 
 if __name__ == "__main__":
     main()

@@ -17,7 +17,15 @@ from sovdev_logger.context import replace_request_fields
 from support import schema, service
 from support.service import Started
 
-OUR_PREFIXES = ("SOVDEV_", "LOG_", "ERROR_LOG_", "OTEL_", "SERVICE_VERSION", "RUN_ENVIRONMENT")
+OUR_PREFIXES = (
+    "SOVDEV_",
+    "LOG_",
+    "ERROR_LOG_",
+    "OTEL_",
+    "SERVICE_VERSION",
+    "RUN_ENVIRONMENT",
+    "LIPSERVICE_",
+)
 
 
 @pytest.fixture(autouse=True)

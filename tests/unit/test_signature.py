@@ -234,4 +234,5 @@ def test_what_is_remembered_is_bounded() -> None:
 
     for number in range(3 * signature._MAX_KNOWN):
         pattern_of(f"x{letters(random.Random(number), 8)}")
-        assert len(signature._known) <= signature._MAX_KNOWN
+        assert len(signature._replacements) <= signature._MAX_KNOWN
+        assert len(signature._by_shape) <= signature._MAX_KNOWN

@@ -152,8 +152,10 @@ class PatternTable:
         key = text if len(text) <= _MAX_KEY_CHARACTERS else digest(text)
         found = self.by_text.get(key)
         if found is not None:
-            with suppress(KeyError):  # another thread may have made room meanwhile
+            try:  # noqa: SIM105 - suppress() costs more than the rest
                 self.by_text.move_to_end(key)
+            except KeyError:  # another thread has made room meanwhile
+                pass
             return found, False
         made = Pattern(digest(text), now)
         found = self.by_text.setdefault(key, made)

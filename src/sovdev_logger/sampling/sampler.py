@@ -113,8 +113,7 @@ class Sampler:
         self,
         level: Level,
         message: str,
-        *,
-        always: bool = False,
+        always: bool = False,  # noqa: FBT001, FBT002 - by position it costs less
         trace_digits: str | None = None,
     ) -> float:
         """Return the rate at which an entry is kept, ``LEFT_OUT`` if it is not.

@@ -1,7 +1,8 @@
 """What a message says, without the values in it: its pattern, and the pattern's signature.
 
-The steps are a table in the specification (sampling, signatures). A message is split at white
-space; most tokens are words that were seen before, and cost one look into a table.
+The steps are a table in the specification (sampling, signatures). Most messages differ from an
+earlier one in digits only, and most tokens of the others are words that were seen before: both cost
+one look into a table.
 """
 
 from hashlib import md5
@@ -15,10 +16,13 @@ MAX_CHARACTERS: Final = 2048
 _MAX_KNOWN: Final = 4096
 _MAX_KNOWN_CHARACTERS: Final = 32
 
-_known: dict[str, str] = {}
-"""What stands for a word, or for the shape of a value; emptied when it is full."""
+_MAX_SHAPE_BYTES: Final = 256
+
+_by_shape: dict[bytes, str] = {}
+"""Patterns of messages with each digit as 0: most messages differ in digits only."""
 
 _DIGITS_AS_ZERO: Final = str.maketrans("123456789", "000000000")
+_BYTES_OF_DIGITS_AS_ZERO: Final = bytes.maketrans(b"123456789", b"000000000")
 
 _VERSION_WORDS: Final = frozenset({"version", "release"})
 _TELLING_WORDS: Final = frozenset(
@@ -53,38 +57,74 @@ def pattern_of(message: str) -> str:
 
     Specification: sampling, signatures.
     """
-    text = message if len(message) <= MAX_CHARACTERS else message[:MAX_CHARACTERS]
+    text = message[:MAX_CHARACTERS]
+    try:
+        shape = text.encode().translate(_BYTES_OF_DIGITS_AS_ZERO)
+    except UnicodeEncodeError:  # a lone surrogate
+        return _worked_out(text)
+    # Which kind a value is does not depend on which digits are in it.
+    found = _by_shape.get(shape)
+    if found is None:
+        found = _worked_out(text)
+        if _is_worth_keeping(shape, found):
+            if len(_by_shape) >= _MAX_KNOWN:
+                _by_shape.clear()
+            _by_shape[shape] = found
+    return found
+
+
+def _is_worth_keeping(shape: bytes, pattern: str) -> bool:
+    """Return whether other messages with this shape may come, and have this pattern."""
+    return (
+        len(shape) <= _MAX_SHAPE_BYTES
+        and "UUID" not in pattern
+        and "HEXID" not in pattern
+        and "TOKEN" not in pattern
+        # Digits that are left are codes: those differ with the digits.
+        and b"0" not in pattern.encode().translate(_BYTES_OF_DIGITS_AS_ZERO)
+    )
+
+
+def _worked_out(text: str) -> str:
     if "'" in text or '"' in text or "`" in text:
         text = kinds.replace_quoted(text)
-    known = _known.get
     tokens = text.split()
-    parts = [known(token) or _without_values(token) for token in tokens]
+    parts = list(map(_replacement_of, tokens))
     if not _TELLING_WORDS.isdisjoint(tokens):
         _mend_what_words_tell(tokens, parts)
     return kinds.join_neighbours(" ".join(parts))
 
 
-def _without_values(token: str) -> str:
-    """Return what stands for a token whose text is not known."""
-    if token.isdecimal():
-        return "N"
-    if len(token) > _MAX_KNOWN_CHARACTERS:
-        return kinds.replace_values(token)
-    if ("=" in token or ":" in token) and not token[0].isdigit():
-        code = kinds.find_code(token)
-        if code is not None:
-            start, end = code
-            rest = token[end:] and _without_values(token[end:])
-            return (token[:start] and _without_values(token[:start])) + token[start:end] + rest
-    # Which kind a value is does not depend on which digits are in it.
-    shape = token.translate(_DIGITS_AS_ZERO)
-    found = _known.get(shape)
-    if found is None:
-        found = kinds.replace_values(shape)
-        if len(_known) >= _MAX_KNOWN:
-            _known.clear()
-        _known[shape] = found
-    return found
+class _Replacements(dict[str, str]):
+    """What stands for a token; a word that was seen before costs one look, without a call.
+
+    Words are kept, and the shapes of values; when it is full it is emptied.
+    """
+
+    def __missing__(self, token: str) -> str:
+        if token.isdecimal():
+            return "N"
+        if len(token) > _MAX_KNOWN_CHARACTERS:
+            return kinds.replace_values(token)
+        if ("=" in token or ":" in token) and not token[0].isdigit():
+            code = kinds.find_code(token)
+            if code is not None:
+                start, end = code
+                parts = token[:start], token[end:]
+                before, after = (self[part] if part else "" for part in parts)
+                return before + token[start:end] + after
+        shape = token.translate(_DIGITS_AS_ZERO)
+        found = self.get(shape)
+        if found is None:
+            found = kinds.replace_values(shape)
+            if len(self) >= _MAX_KNOWN:
+                self.clear()
+            self[shape] = found
+        return found
+
+
+_replacements: Final = _Replacements()
+_replacement_of: Final = _replacements.__getitem__
 
 
 def _mend_what_words_tell(tokens: list[str], parts: list[str]) -> None:

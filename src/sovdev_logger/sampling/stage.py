@@ -45,8 +45,8 @@ class SamplingStage:
         return sampler.decide(
             level,
             message if type(message) is str else type(message).__name__,
-            always=(exception is not None and exception is not False) or log_type == JOB_STATUS,
-            trace_digits=self._trace_digits(trace_id) if sampler.by_trace else None,
+            (exception is not None and exception is not False) or log_type == JOB_STATUS,
+            self._trace_digits(trace_id) if sampler.by_trace else None,
         )
 
     def rate_of_record(self, record: logging.LogRecord) -> float:
