@@ -149,7 +149,8 @@ class Service:
         everywhere = own is not None and own.everywhere
         for output in outputs:
             output.obeys_sampling = everywhere or output.leaves_machine
-        self.logger.is_left_out_unmade = all(one.obeys_sampling for one in outputs)
+        unwanted = bool(outputs) and all(one.obeys_sampling for one in outputs)
+        self.logger.is_left_out_unmade = unwanted
 
     def status(self) -> Status:
         """Return what became of every entry, output by output."""

@@ -442,6 +442,16 @@ def test_a_service_that_starts_later_follows_too(
     assert sampling.patterns_tracked == 1
 
 
+def test_what_tests_capture_is_everything(configure: Configure) -> None:
+    from sovdev_logger.testing import capture
+
+    configure(downstream_handler=Kept())
+    with capture() as logged:
+        for _ in range(5):
+            sovdev_log("info", "f", "x", None)
+    assert len(logged.entries) == 5
+
+
 def test_a_service_with_settings_of_its_own_keeps_them(
     configure: Configure, start: Callable[..., Started]
 ) -> None:

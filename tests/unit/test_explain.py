@@ -139,17 +139,37 @@ def test_the_policy_of_the_server(
     assert "Policy 13 (llm)" in capsys.readouterr().out
 
 
+def test_the_file_says_whose_policy_it_is(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    path = tmp_path / "dev.log"
+    path.write_bytes(line("x", service_name="orders") * 3)
+    with FakeLipService() as server:
+        server.set_policy("orders", version=14)
+        monkeypatch.setenv("LIPSERVICE_URL", server.url)
+        monkeypatch.setenv("LIPSERVICE_TEAM_ID", "7")
+        assert main(["explain", str(path)]) == 0
+    shown = capsys.readouterr().out
+    assert "Policy 14 (default)" in shown
+    assert "3 entries" in shown
+
+
 @pytest.mark.parametrize(
     ("arguments", "why"),
     [
         (["no-such-file"], "No such file"),
         (["FILE", "--policy", "FILE"], "is no policy"),
-        (["FILE", "--service", "orders"], "LIPSERVICE_URL is not set"),
+        (["FILE", "--service", "orders"], "LIPSERVICE_TEAM_ID is not set"),
     ],
 )
 def test_what_cannot_be_used_is_said(
-    log_file: Path, arguments: list[str], why: str, capsys: pytest.CaptureFixture[str]
+    log_file: Path,
+    arguments: list[str],
+    why: str,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
 ) -> None:
+    monkeypatch.setenv("LIPSERVICE_URL", "http://127.0.0.1:9")
     given = [str(log_file) if one == "FILE" else one for one in arguments]
     assert main(["explain", *given]) == 2
     assert why in capsys.readouterr().err

@@ -222,6 +222,14 @@ def test_a_pattern_is_its_own_pattern(text: str) -> None:
     assert pattern_of(pattern) == pattern
 
 
+@given(st.lists(WORDS).map(" ".join))
+def test_what_is_remembered_changes_nothing(text: str) -> None:
+    from sovdev_logger.sampling.signature import _worked_out
+
+    for _ in range(2):
+        assert pattern_of(text) == _worked_out(text[:MAX_CHARACTERS])
+
+
 @given(st.lists(st.sampled_from(["1", "22", "x", "a.b:c", "=", "-", ".", " ", ":", "f"])))
 def test_other_digits_make_no_other_pattern(parts: list[str]) -> None:
     text = "".join(parts)

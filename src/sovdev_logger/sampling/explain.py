@@ -110,16 +110,28 @@ def table(explanation: Explanation, rows: int, width: int) -> str:
     return "\n".join(lines)
 
 
+def service_name_of(line: bytes) -> str | None:
+    """Return which service an entry is of, None if it does not say."""
+    found = _fields(line.decode("utf-8", "replace").strip()).get("service_name")
+    return found if isinstance(found, str) and found.strip() else None
+
+
+def _fields(text: str) -> Mapping[str, object]:
+    """Return the fields of a line of JSON; none if it is no such line."""
+    if not text.startswith("{"):
+        return {}
+    try:
+        fields = json.loads(text)
+    except (ValueError, RecursionError):
+        return {}
+    return fields if isinstance(fields, dict) else {}
+
+
 def _read(line: bytes) -> tuple[str, Level, bool]:
     """Return a line's message and level, and whether it is kept in any case."""
     text = line.decode("utf-8", "replace").strip()
-    fields: object = None
-    if text.startswith("{"):
-        try:
-            fields = json.loads(text)
-        except (ValueError, RecursionError):
-            fields = None
-    if not isinstance(fields, Mapping):
+    fields = _fields(text)
+    if not fields:
         word = _LEVEL_WORD.search(text)
         return text, (find_level(word[0]) if word else None) or INFO, False
     message = fields.get("message", fields.get("event", fields.get("msg")))
