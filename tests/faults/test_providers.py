@@ -152,7 +152,10 @@ def test_the_applications_logger_provider_gets_the_entries(tmp_path: Path) -> No
             with log.sovdev_start_span("work") as span:
                 log.sovdev_log("fatal", "f", "in a span", "BRREG", {"a": 1})
             log.sovdev_log("trace", "f", "outside", None, trace_id="order-17")
+            log.sovdev_log("trace", "f", "outside", None)
             log.sovdev_flush()
+            outputs = log.sovdev_status().outputs
+            assert (outputs["otlp_logs"].logged, outputs["otlp_logs"].sampled_out) == (3, 1)
             found = [one.log_record for one in exported.get_finished_logs()]
             assert [record.body for record in found] == ["in a span", "outside"]
             assert [record.severity_number.value for record in found] == [21, 1]
@@ -164,12 +167,15 @@ def test_the_applications_logger_provider_gets_the_entries(tmp_path: Path) -> No
             assert found[0].attributes["peer_service"] == "SYS1"
             assert found[0].attributes["session_id"]
             assert found[1].attributes["trace_id"] == "order-17"
+            assert found[0].attributes["sample_rate"] == 1.0
             log.sovdev_shutdown()
             log.sovdev_log("info", "f", "after our shutdown", None)
             provider.force_flush()
             assert len(exported.get_finished_logs()) == 3
             """,
             OTEL_EXPORTER_OTLP_ENDPOINT=receiver.endpoint,
+            SOVDEV_SAMPLING="local",
+            SOVDEV_SAMPLING_FALLBACK_RATE="0",
         )
         assert receiver.log_records() == []
 

@@ -113,7 +113,10 @@ class LipServiceClient:
     def reset_after_fork(self) -> None:
         """Leave the parent's thread and connection to it; the next entry starts our own."""
         self._transport.forget()
+        self._is_fetching = False
+        self._last_words_until = None
         self.requests_failed = self.reports_uncertain = 0
+        self.last_error = None
         self._make_worker()
 
     def _make_worker(self) -> None:

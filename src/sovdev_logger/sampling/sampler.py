@@ -191,9 +191,10 @@ class Sampler:
 
     def counts(self) -> tuple[dict[str, int], dict[str, int]]:
         """Return by level how many entries were kept, and how many left out."""
+        seen = {name: counts.seen.value() for name, counts in self._levels.items()}
         kept = {name: counts.kept.value() for name, counts in self._levels.items()}
-        left_out = {name: counts.seen.value() - kept[name] for name, counts in self._levels.items()}
-        return kept, left_out
+        # What is being decided about may be among the kept ones already.
+        return kept, {name: max(0, seen[name] - kept[name]) for name in seen}
 
     @property
     def patterns_tracked(self) -> int:
