@@ -20,6 +20,7 @@ from support.service import Started
 OUR_PREFIXES = (
     "SOVDEV_",
     "LOG_",
+    "LOGWELL_",
     "ERROR_LOG_",
     "OTEL_",
     "SERVICE_VERSION",

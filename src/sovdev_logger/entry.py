@@ -35,6 +35,7 @@ class Entry:
         input_text, response_text: Compact JSON of the two values.
         trace_digits: The trace id as 32 hex digits where it is a valid OTel id, else None.
         exception: The error as it was given, for handlers of others; no output of ours reads it.
+        source: The caller's file and line, where an output wants them.
         sample_rate: The rate at which it was kept, 0 if it was left out, None without sampling.
     """
 
@@ -46,6 +47,7 @@ class Entry:
         "level",
         "response_text",
         "sample_rate",
+        "source",
         "time_ns",
         "trace_digits",
     )
@@ -58,6 +60,7 @@ class Entry:
     trace_digits: str | None
     exception: BaseException | None
     sample_rate: float | None
+    source: tuple[str, int] | None
     _line: bytes | None
 
     def __reduce__(self) -> tuple[Any, ...]:
@@ -76,7 +79,7 @@ def _left_out() -> Entry:
     entry = Entry()
     entry.fields, entry.level, entry.time_ns = {}, BY_EXACT_NAME["trace"], 0
     entry.input_text = entry.response_text = entry._line = b""  # noqa: SLF001
-    entry.trace_digits = entry.exception = None
+    entry.trace_digits = entry.exception = entry.source = None
     entry.sample_rate = 0.0
     return entry
 
@@ -96,6 +99,6 @@ def _restored(line: bytes, level: str, time_ns: int, trace_digits: str | None) -
     fields["input_json"] = Fragment(entry.input_text)
     fields["response_json"] = Fragment(entry.response_text)
     entry.fields = fields
-    entry.exception = entry.sample_rate = None
+    entry.exception = entry.sample_rate = entry.source = None
     entry._line = line  # noqa: SLF001
     return entry

@@ -23,6 +23,7 @@ from sovdev_logger.safety.encoding import Fragment
 from sovdev_logger.safety.sanitizer import Sanitizer
 from sovdev_logger.sampling.rates import LEFT_OUT
 from sovdev_logger.selflog import warn_once
+from sovdev_logger.source import source_of_caller
 
 if TYPE_CHECKING:
     from sovdev_logger.sampling.stage import SamplingStage
@@ -59,6 +60,7 @@ class SovdevLogger:
 
     Attributes:
         sampling: Decides what is kept; None keeps everything.
+        finds_source: Whether an output wants to know the caller's file and line.
         is_left_out_unmade: Whether no output wants what is left out, so that it need not be made.
     """
 
@@ -82,6 +84,7 @@ class SovdevLogger:
         self.outputs: list[OutputHandler] = []
         self.sampling: SamplingStage | None = None
         self.is_left_out_unmade = False
+        self.finds_source = False
         self._functions: dict[object, str] = {}
 
     def log(  # noqa: C901, PLR0912, PLR0917 - written out: a call costs what a field does
@@ -140,6 +143,8 @@ class SovdevLogger:
                 self._clock.time_ns(),
             )
             entry.sample_rate = rate
+            if self.finds_source:
+                entry.source = source_of_caller()
             if (
                 stdlib_logger.handlers != self.outputs
                 or stdlib_logger.propagate
@@ -201,6 +206,8 @@ class SovdevLogger:
             int(record.created * 1e9),
         )
         entry.sample_rate = rate
+        if self.finds_source:
+            entry.source = (record.pathname, record.lineno)
         return entry
 
     def _entry(  # noqa: PLR0917
@@ -253,7 +260,7 @@ class SovdevLogger:
         entry.response_text = response_text
         entry.trace_digits = digits
         entry.exception = exception if isinstance(exception, BaseException) else None
-        entry.sample_rate = None
+        entry.sample_rate = entry.source = None
         entry._line = None  # noqa: SLF001 - a constructor's call would cost twice as much
         return entry
 

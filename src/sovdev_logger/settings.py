@@ -16,6 +16,7 @@ from sovdev_logger.delivery.limits import (
 from sovdev_logger.delivery.spool_folder import CAN_LOCK
 from sovdev_logger.environment_reader import EnvironmentReader, Problem
 from sovdev_logger.levels import LEVELS, TRACE, Level, find_level
+from sovdev_logger.logwell_settings import LogwellSettings, read_logwell
 from sovdev_logger.otlp_settings import OtlpSettings, read_otlp
 from sovdev_logger.sampling.settings import SamplingSettings, read_sampling
 
@@ -57,6 +58,7 @@ class Settings:
     otlp: OtlpSettings = field(default_factory=OtlpSettings)
     delivery: DeliverySettings = field(default_factory=DeliverySettings)
     sampling: SamplingSettings | None = None
+    logwell: LogwellSettings | None = None
     problems: tuple[Problem, ...] = ()
 
 
@@ -86,6 +88,7 @@ def read_settings(environ: Mapping[str, str]) -> Settings:
         otlp=otlp,
         delivery=_delivery(env),
         sampling=read_sampling(env),
+        logwell=read_logwell(env),
         problems=tuple(dict.fromkeys(env.problems)),
     )
 

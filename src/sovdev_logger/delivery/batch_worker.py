@@ -171,8 +171,7 @@ class BatchWorker:
         warn_once(
             f"retry:{self._name}:{result.reason}",
             f"{self._name} could not be delivered ({result.reason}); they are kept {self._where} "
-            "and sent again. Check the collector and OTEL_EXPORTER_OTLP_ENDPOINT, and "
-            "OTEL_EXPORTER_OTLP_HEADERS for 401 and 403.",
+            f"and sent again. {self._exporter.advice}",
         )
 
     def _split_or_give_up(self, batch: Batch, result: SendResult) -> None:
@@ -206,8 +205,8 @@ class BatchWorker:
     def _say_refused(self, refused: int, reason: str | None, fate: str) -> None:
         warn_once(
             f"refused:{self._name}:{reason}",
-            f"the collector refused {refused} {self._name} ({reason}) and they {fate}; "
-            "sovdev_status() counts them. The collector's own log says what is wrong with them.",
+            f"the server refused {refused} {self._name} ({reason}) and they {fate}; "
+            "sovdev_status() counts them. The server's own log says what is wrong with them.",
         )
 
     def _ship(self) -> None:

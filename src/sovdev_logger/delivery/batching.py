@@ -51,11 +51,12 @@ class BatchSender:
         backoff: Backoff | None = None,
     ) -> None:
         self.name = name
+        self.advice = exporter.advice
         self._exporter = exporter
         self._settings = settings or DeliverySettings()
         self._limits = limits or BatchLimits()
         self._backoff = backoff or Backoff()
-        self._closed = False
+        self.is_closed = False
         self._start_empty()
 
     def _start_empty(self) -> None:
@@ -93,11 +94,11 @@ class BatchSender:
             item: Finished bytes.
             severity: OpenTelemetry's severity number, 1 to 24.
         """
-        if self._closed:
+        if self.is_closed:
             self._late_count += 1
             warn_once(
                 f"closed:{self.name}",
-                f"{self.name} that come after sovdev_shutdown, or after the exit hook, are not "
+                f"{self.name} that come after the shutdown, or after the exit hook, are not "
                 "sent: shut down last.",
             )
             return
@@ -122,6 +123,20 @@ class BatchSender:
                 self._no_wait_until = time.monotonic() + _PAUSE_BETWEEN_WAITS_SECONDS
                 return
             time.sleep(_WAIT_SLICE_SECONDS)
+
+    @property
+    def overflow_count(self) -> int:
+        """How many items a full queue dropped."""
+        return self._queue.overflow_count
+
+    def open_count(self) -> int:
+        """Return how many items are in memory or on disk."""
+        return self._worker.open_count()
+
+    def drop_oldest_beyond(self, max_records: int) -> None:
+        """Drop the oldest in the queue while it and what is on its way hold more than so many."""
+        while self.open_count() > max_records and self._queue.drop_oldest():
+            pass
 
     def lose(self, reason: str) -> None:
         """Count what could not be made an item; for one caller at a time, as ``put`` is."""
@@ -161,7 +176,7 @@ class BatchSender:
 
     def begin_close(self, timeout_seconds: float) -> FlushRequest:
         """Take nothing more and ask for the rest to be tried; wait with ``end_close``."""
-        self._closed = True
+        self.is_closed = True
         reserve = min(_MAX_SPOOLING_SECONDS, timeout_seconds * _SPOOLING_SHARE)
         return self.begin_flush(timeout_seconds - reserve)
 

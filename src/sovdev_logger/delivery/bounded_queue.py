@@ -153,6 +153,10 @@ class BoundedQueue:
         size = self._ordinary_put_bytes - gone
         return records > self._ordinary_records or size > self._ordinary_bytes
 
+    def drop_oldest(self) -> bool:
+        """Drop the oldest of the lowest severity; return whether there was anything."""
+        return self._drop_oldest(self._lanes)
+
     def _drop_oldest(self, lanes: tuple[deque[Item], ...]) -> bool:
         """Drop the oldest of the lowest severity; return whether there was anything."""
         for index, lane in enumerate(lanes):

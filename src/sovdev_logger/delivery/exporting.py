@@ -19,7 +19,12 @@ class Exporter(Protocol):
     Attributes:
         context: What every item of this process needs around it, kept with items on disk.
         suffix: What the name of a file with a request's body ends with.
+        advice: A sentence with what to check when the server does not take something.
     """
+
+    @property
+    def advice(self) -> str:
+        """A sentence with what to check when the server does not take something."""
 
     @property
     def context(self) -> bytes:

@@ -17,6 +17,10 @@ class OtlpExporter:
     """Posts finished items or bodies, and reads the answer truthfully."""
 
     suffix: Final = ".pb"
+    advice: Final = (
+        "Check the collector and OTEL_EXPORTER_OTLP_ENDPOINT, and OTEL_EXPORTER_OTLP_HEADERS for "
+        "401 and 403."
+    )
 
     def __init__(self, transport: HttpTransport, context: bytes) -> None:
         self._transport = transport

@@ -68,8 +68,11 @@ class HttpTransport:
         target: SignalTarget,
         content_type: str = "application/x-protobuf",
         max_body_bytes: int = _MAX_BODY_BYTES,
+        max_idle_seconds: float = math.inf,
     ) -> None:
         self._target = target
+        self._max_idle_seconds = max_idle_seconds
+        self._used_at = 0.0
         self._max_body_bytes = max_body_bytes
         self._headers: Mapping[str, str] = {
             "User-Agent": "sovdev-logger-python",
@@ -142,13 +145,16 @@ class HttpTransport:
         connection = self._connected(timeout)
         self._is_connected = True
         with _Watchdog(connection, deadline - time.monotonic()) as watchdog:
-            connection.request(
-                method, path, body=content, headers=self._headers, preload_content=False
-            )
+            # A server that refuses a body may answer and close before it has read all of it.
+            with contextlib.suppress(BrokenPipeError, ConnectionResetError):
+                connection.request(
+                    method, path, body=content, headers=self._headers, preload_content=False
+                )
             answer = connection.getresponse()
             body = answer.read(self._max_body_bytes + 1, decode_content=True)
         if watchdog.has_fired:  # headers that were cut off look like an answer
             raise TimeoutError("the answer did not arrive in time")
+        self._used_at = time.monotonic()
         result = HttpResult(
             answer.status,
             body[: self._max_body_bytes],
@@ -163,7 +169,8 @@ class HttpTransport:
 
     def _connected(self, timeout: float) -> "HTTPConnection":
         """Return the kept connection if the server has not closed it, else a new one."""
-        if self._connection is None or not self._connection.is_connected:
+        is_stale = time.monotonic() - self._used_at > self._max_idle_seconds
+        if self._connection is None or is_stale or not self._connection.is_connected:
             self.close()
             self._connection = self._new_connection()
         self._connection.timeout = timeout

@@ -2,7 +2,7 @@
 
 import logging
 import struct
-from typing import Final, Protocol
+from typing import Final
 
 from sovdev_logger.context import CONTEXT_FIELDS
 from sovdev_logger.delivery.ledger import with_turnstile
@@ -17,6 +17,7 @@ from sovdev_logger.otlp_wire import (
     varint,
 )
 from sovdev_logger.outputs.base import Adopt, OutputHandler
+from sovdev_logger.outputs.sender import Sender
 from sovdev_logger.selflog import warn_once
 from sovdev_logger.status import OutputStatus
 
@@ -51,19 +52,6 @@ _OPTIONAL_FIELDS: Final = (
 
 _ALWAYS_PRESENT: Final = 13
 """How many fields an entry without a span, context and exception has."""
-
-
-class Sender(Protocol):
-    """Takes finished bytes for delivery."""
-
-    def put(self, item: bytes, severity: int) -> None:
-        """Queue one item; never blocks, never raises."""
-
-    def lose(self, reason: str) -> None:
-        """Count an entry that could not be made an item."""
-
-    def status(self) -> OutputStatus:
-        """Return what became of the items."""
 
 
 class OTLPLoggingHandler(OutputHandler):

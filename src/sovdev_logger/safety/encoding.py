@@ -52,13 +52,18 @@ class StdlibFragment:
 
 def stdlib_dumps_line(fields: Mapping[str, object]) -> bytes:
     """Do what :func:`dumps_line` does, with the standard library alone."""
-    pairs = (
-        stdlib_dumps(name)
-        + b":"
-        + (value.text if isinstance(value, StdlibFragment) else stdlib_dumps(value))
-        for name, value in fields.items()
-    )
-    return b"{" + b",".join(pairs) + b"}\n"
+    return _stdlib_dumps_object(fields) + b"\n"
+
+
+def _stdlib_dumps_object(fields: Mapping[str, object]) -> bytes:
+    pairs = (stdlib_dumps(name) + b":" + _stdlib_value(value) for name, value in fields.items())
+    return b"{" + b",".join(pairs) + b"}"
+
+
+def _stdlib_value(value: object) -> bytes:
+    if isinstance(value, StdlibFragment):
+        return value.text
+    return _stdlib_dumps_object(value) if isinstance(value, dict) else stdlib_dumps(value)
 
 
 Fragment: Callable[[bytes], object] = StdlibFragment if orjson is None else orjson.Fragment

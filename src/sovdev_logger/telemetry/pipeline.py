@@ -45,6 +45,7 @@ class Pipeline:
         self._delivery = delivery
         self._logger_provider = application_logger_provider()
         self._transports: list[HttpTransport] = []
+        self._others: list[BatchSender] = []
         self._exporters: list[OtlpExporter] = []
         self._flush_application: list[Callable[[], object]] = []
         self._forwarder: SpanForwarder | None = None
@@ -72,6 +73,11 @@ class Pipeline:
 
         return OTLPLoggingHandler(self.logs, adopt)
 
+    def add(self, sender: BatchSender, transport: HttpTransport) -> None:
+        """Let a sender of another output be flushed, closed and forked with ours."""
+        self._others.append(sender)
+        self._transports.append(transport)
+
     def flush(self, timeout_seconds: float) -> dict[str, FlushResult]:
         """Ask every sender to deliver, and wait for all of them with one deadline."""
         application = self._begin_application_flush()
@@ -91,6 +97,11 @@ class Pipeline:
             transport.close()
         return results
 
+    def advice(self, name: str) -> str:
+        """Return what to check when a sender does not get rid of its items."""
+        others = {sender.name: sender.advice for sender in self._others}
+        return others.get(name, "Check the collector and OTEL_EXPORTER_OTLP_ENDPOINT.")
+
     def status(self) -> dict[str, OutputStatus]:
         """Return the ledgers of the senders that are not behind a log output."""
         found = {}
@@ -105,7 +116,7 @@ class Pipeline:
         for transport in self._transports:
             transport.forget()
         self._describe(identity)
-        for sender in (self.logs, self.traces):
+        for sender in (self.logs, self.traces, *self._others):
             if sender is not None:
                 sender.reset_after_fork()
         for counts in (self.entry_counts, self.span_counts):
@@ -131,7 +142,8 @@ class Pipeline:
             exporter.context = self._context
 
     def _senders(self) -> list[BatchSender | PeriodicSender]:
-        return [one for one in (self.logs, self.traces, self.metrics) if one is not None]
+        ours = (self.logs, self.traces, self.metrics, *self._others)
+        return [one for one in ours if one is not None]
 
     def _batch_sender(self, name: str, target: SignalTarget) -> BatchSender:
         sender = BatchSender(name, self._exporter(target), settings=self._delivery)
