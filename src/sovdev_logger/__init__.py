@@ -18,6 +18,7 @@ from sovdev_logger.api import (
 )
 from sovdev_logger.diagnostics import sovdev_test_otlp_connection, sovdev_validate_config
 from sovdev_logger.levels import SOVDEV_LOGLEVELS
+from sovdev_logger.output_tests import ConnectionResult, sovdev_test_connection
 from sovdev_logger.peers import PeerServices, create_peer_services
 from sovdev_logger.service_api import (
     sovdev_flush,
@@ -26,13 +27,15 @@ from sovdev_logger.service_api import (
     sovdev_shutdown,
     sovdev_status,
 )
-from sovdev_logger.status import OutputStatus, Status
+from sovdev_logger.status import OutputStatus, SamplingStatus, Status
 from sovdev_logger.telemetry.spans import SovdevSpan
 
 __all__ = [
     "SOVDEV_LOGLEVELS",
+    "ConnectionResult",
     "OutputStatus",
     "PeerServices",
+    "SamplingStatus",
     "SovdevSpan",
     "Status",
     "create_peer_services",
@@ -48,6 +51,7 @@ __all__ = [
     "sovdev_shutdown",
     "sovdev_start_span",
     "sovdev_status",
+    "sovdev_test_connection",
     "sovdev_test_otlp_connection",
     "sovdev_validate_config",
 ]

@@ -42,13 +42,20 @@ VARIABLES: Final = (
     "LIPSERVICE_TEAM_ID",
     "LIPSERVICE_POLICY_REFRESH_INTERVAL",
     "LIPSERVICE_PATTERN_REPORT_INTERVAL",
+    "LOGWELL_ENDPOINT",
+    "LOGWELL_API_KEY",
+    "LOGWELL_BATCH_SIZE",
+    "LOGWELL_FLUSH_INTERVAL",
+    "LOGWELL_QUEUE_SIZE",
+    "LOGWELL_MAX_RETRIES",
+    "LOGWELL_CAPTURE_SOURCE_LOCATION",
     "SERVICE_VERSION",
     "NO_COLOR",
     "FORCE_COLOR",
 )
 """The variables that are ours, beside the standard ones that start with ``OTEL_``."""
 
-_OUR_PREFIXES: Final = ("SOVDEV_", "LOG_", "ERROR_LOG_", "LIPSERVICE_")
+_OUR_PREFIXES: Final = ("SOVDEV_", "LOG_", "ERROR_LOG_", "LIPSERVICE_", "LOGWELL_")
 _HIDDEN: Final = ("HEADERS", "API_KEY")
 _REACHED: Final = frozenset({200, 202, 204})
 
@@ -197,7 +204,7 @@ def _misspelt(environ: Mapping[str, str]) -> list[str]:
 
 
 def _contradictions(settings: Settings) -> list[str]:
-    if settings.console or settings.file or settings.otlp.logs:
+    if settings.console or settings.file or settings.otlp.logs or settings.logwell:
         return []
     return ["LOG_TO_CONSOLE and LOG_TO_FILE are off and there is no OTLP endpoint: no output."]
 

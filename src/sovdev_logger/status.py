@@ -21,6 +21,8 @@ class OutputStatus:
         dropped: Lost to this output, for the reasons in ``dropped_by_reason``.
         sampled_out: Left out on purpose.
         recovered: How many of ``logged`` an earlier process had left in the spool.
+        repeated: How often an item was sent again because there was no answer: the server may have
+            it twice.
         dropped_by_reason: Each reason with its count.
         healthy: Whether the last attempt to write or send succeeded, or none was made.
         last_error: What went wrong last, in words; None when nothing ever did.
@@ -34,6 +36,7 @@ class OutputStatus:
     dropped: int = 0
     sampled_out: int = 0
     recovered: int = 0
+    repeated: int = 0
     dropped_by_reason: Mapping[str, int] = field(default_factory=lambda: _NOTHING)
     healthy: bool = True
     last_error: str | None = None

@@ -5,9 +5,13 @@ import subprocess
 import sys
 from pathlib import Path
 
+import pytest
+
 from support.service import environment, read_lines
 
-QUICKSTART = Path(__file__).parents[2] / "examples" / "quickstart.py"
+EXAMPLES = Path(__file__).parents[2] / "examples"
+QUICKSTART = EXAMPLES / "quickstart.py"
+OUTPUTS = EXAMPLES / "outputs"
 
 
 def test_the_quickstart_shows_three_entries_and_keeps_a_secret(tmp_path: Path) -> None:
@@ -27,6 +31,41 @@ def test_the_quickstart_shows_three_entries_and_keeps_a_secret(tmp_path: Path) -
     assert finished.stdout == ""
     assert "t0p" not in finished.stderr
     assert "TimeoutError: no answer from the payment service" in finished.stderr
+
+
+@pytest.mark.parametrize(
+    ("name", "expected"),
+    [
+        (
+            "logwell",
+            [
+                "the server got: info  Service started",
+                "the server got: warn  Card is about to expire",
+                "the server got: error Payment failed",
+            ],
+        ),
+        (
+            "logwell_client",
+            [
+                "the server got: info  order placed",
+                "the server got: warn  stock is low",
+                "0 records wait",
+            ],
+        ),
+    ],
+)
+def test_the_outputs(tmp_path: Path, name: str, expected: list[str]) -> None:
+    finished = subprocess.run(
+        [sys.executable, str(OUTPUTS / f"{name}.py")],
+        env={**os.environ, **environment(tmp_path)},
+        cwd=tmp_path,
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=True,
+    )
+    assert finished.stdout.splitlines() == expected
+    assert finished.stderr == ""
 
 
 def test_the_quickstart_is_short() -> None:

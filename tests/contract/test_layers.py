@@ -31,7 +31,7 @@ LAYERS: list[set[str]] = [
     {"signal_handlers"},
     {"lifecycle"},
     {"holder"},
-    {"api", "service_api", "diagnostics", "logwell"},
+    {"api", "service_api", "diagnostics", "logwell", "output_tests"},
     {"testing"},
     {"pytest_plugin", ""},
 ]

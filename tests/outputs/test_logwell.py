@@ -20,6 +20,7 @@ from sovdev_logger import (
     sovdev_shutdown,
     sovdev_start_span,
     sovdev_status,
+    sovdev_test_connection,
     sovdev_validate_config,
 )
 from sovdev_logger.delivery import logwell_http
@@ -396,6 +397,29 @@ def test_a_server_that_is_not_there(start: Start) -> None:
     sovdev_flush()
     found = status()
     assert (found.delivered, found.dropped, found.queued + found.spooled) == (0, 0, 10)
+
+
+def test_the_connection_can_be_tested(server: FakeLogwell, monkeypatch: pytest.MonkeyPatch) -> None:
+    assert sovdev_test_connection("logwell").message == "LOGWELL_ENDPOINT is not set: it is off."
+    monkeypatch.setenv("LOGWELL_ENDPOINT", server.url)
+    monkeypatch.setenv("LOGWELL_API_KEY", KEY)
+    found = sovdev_test_connection("logwell")
+    assert (found.reached, found.accepted, found.endpoint) == (True, True, server.url)
+    server.answer(404, b"<html>", times=1)
+    found = sovdev_test_connection("logwell")
+    assert (found.reached, found.accepted, found.status) == (True, False, 404)
+    monkeypatch.setenv("LOGWELL_API_KEY", KEY[:-1] + "x")
+    found = sovdev_test_connection("logwell")
+    assert (found.reached, found.accepted) == (True, False)
+    assert "check LOGWELL_API_KEY" in found.message
+    monkeypatch.setenv("LOGWELL_ENDPOINT", "http://127.0.0.1:9")
+    found = sovdev_test_connection("logwell")
+    assert (found.reached, found.accepted, found.status) == (False, False, None)
+    monkeypatch.setenv("LOGWELL_API_KEY", "short")
+    assert "expected lw_ and 32" in sovdev_test_connection("logwell").message
+    with pytest.raises(ValueError, match="known are logwell"):
+        sovdev_test_connection("other")
+    assert server.stored == []
 
 
 def test_it_goes_together_with_sampling(start_with: Start, server: FakeLogwell) -> None:

@@ -158,6 +158,8 @@ class BatchWorker:
 
     def _try_later(self, batch: Batch, result: SendResult) -> None:
         self._failed_attempts += 1
+        if result.may_have_arrived:
+            self._ledger.record(repeated=len(batch.items))
         pause = self._backoff.delay(self._failed_attempts, result.retry_after_seconds)
         if self._requests:
             pause = min(pause, max(MAX_FLUSH_PAUSE_SECONDS, result.retry_after_seconds or 0.0))

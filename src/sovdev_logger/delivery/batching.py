@@ -134,9 +134,12 @@ class BatchSender:
         return self._worker.open_count()
 
     def drop_oldest_beyond(self, max_records: int) -> None:
-        """Drop the oldest in the queue while it and what is on its way hold more than so many."""
-        while self.open_count() > max_records and self._queue.drop_oldest():
-            pass
+        """Drop the oldest in the queue while it and what is on its way hold more than so many.
+
+        The newest stays in any case.
+        """
+        while self.open_count() > max_records and len(self._queue) > 1:
+            self._queue.drop_oldest()
 
     def lose(self, reason: str) -> None:
         """Count what could not be made an item; for one caller at a time, as ``put`` is."""

@@ -25,6 +25,7 @@ class Fates:
     spooled: int = 0
     recovered: int = 0
     dropped: Mapping[str, int] = field(default_factory=dict)
+    repeated: int = 0
 
     @property
     def settled(self) -> int:
@@ -46,7 +47,7 @@ class Ledger:
 
     def record(
         self, *, delivered: int = 0, spooled: int = 0, recovered: int = 0, dropped: int = 0,
-        reason: str = "",
+        reason: str = "", repeated: int = 0,
     ) -> None:  # fmt: skip
         """Add to the fates in one step; a negative ``spooled`` left the disk."""
         now = self.fates
@@ -54,7 +55,11 @@ class Ledger:
         if dropped:
             reasons = {**reasons, reason: reasons.get(reason, 0) + dropped}
         self.fates = Fates(
-            now.delivered + delivered, now.spooled + spooled, now.recovered + recovered, reasons
+            now.delivered + delivered,
+            now.spooled + spooled,
+            now.recovered + recovered,
+            reasons,
+            now.repeated + repeated,
         )
 
     @property
@@ -97,6 +102,7 @@ class Ledger:
             spooled=fates.spooled,
             dropped=dropped,
             recovered=fates.recovered,
+            repeated=fates.repeated,
             dropped_by_reason=MappingProxyType(reasons),
             healthy=self.is_healthy,
             last_error=error,

@@ -85,7 +85,12 @@ class LogwellExporter:
             return SendResult(is_refused=True, reason=reason)
         if answer.status == _MAY_BE_ABOUT_THE_CONTENT and self._is_to_blame(items[0]):
             return SendResult(is_refused=True, reason=reason)
-        return SendResult(retryable=True, retry_after_seconds=self._pause(answer), reason=reason)
+        return SendResult(
+            retryable=True,
+            retry_after_seconds=self._pause(answer),
+            reason=reason,
+            may_have_arrived=answer.may_have_arrived,
+        )
 
     def _pause(self, answer: HttpResult) -> float | None:
         asked = answer.retry_after_seconds

@@ -49,7 +49,12 @@ class OtlpExporter:
         if not answer.retryable:
             # Credentials, path, method: asking again at once is no use, losing entries neither.
             pause = max(pause or 0.0, TURNED_AWAY_PAUSE_SECONDS)
-        return SendResult(retryable=True, retry_after_seconds=pause, reason=reason)
+        return SendResult(
+            retryable=True,
+            retry_after_seconds=pause,
+            reason=reason,
+            may_have_arrived=answer.may_have_arrived,
+        )
 
 
 def _accepted(answer: HttpResult, count: int) -> SendResult:

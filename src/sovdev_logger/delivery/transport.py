@@ -45,6 +45,11 @@ class HttpResult:
     was_sent: bool = True
 
     @property
+    def may_have_arrived(self) -> bool:
+        """Whether it was sent and not answered."""
+        return self.status is None and self.was_sent
+
+    @property
     def accepted(self) -> bool:
         """Whether the status is 2xx."""
         return self.status is not None and 200 <= self.status < 300  # noqa: PLR2004

@@ -79,7 +79,8 @@ class Core:
             _TellingExporter(LogwellExporter(transport, settings), settings, callbacks),
             settings=DeliverySettings(queue_max_records=self._max_queue_size),
             limits=BatchLimits(
-                min(settings.batch_size, self._max_queue_size),
+                # What is on its way counts in the queue, and must leave room for what is newer.
+                min(settings.batch_size, max(1, self._max_queue_size // 2)),
                 MAX_REQUEST_BYTES,
                 settings.flush_interval_seconds,
             ),
