@@ -21,6 +21,7 @@ OUR_PREFIXES = (
     "SOVDEV_",
     "LOG_",
     "LOGWELL_",
+    "RELAY_",
     "ERROR_LOG_",
     "OTEL_",
     "SERVICE_VERSION",

@@ -42,6 +42,23 @@ VARIABLES: Final = (
     "LIPSERVICE_TEAM_ID",
     "LIPSERVICE_POLICY_REFRESH_INTERVAL",
     "LIPSERVICE_PATTERN_REPORT_INTERVAL",
+    "RELAY_TARGETS",
+    "RELAY_QUEUE_SIZE",
+    "RELAY_SUBMIT_TIMEOUT",
+    "RELAY_FLUSH_TIMEOUT",
+    "RELAY_STALL_TIMEOUT",
+    "RELAY_ACK_EVERY_N",
+    "RELAY_MAX_IN_FLIGHT",
+    "RELAY_DROP_ON_FULL",
+    "RELAY_AUTH_REQUIRED",
+    "RELAY_BEARER_TOKEN",
+    "RELAY_BEARER_TOKEN_ENV",
+    "RELAY_HEADERS",
+    "RELAY_TLS",
+    "RELAY_TLS_CA",
+    "RELAY_TLS_CERT",
+    "RELAY_TLS_KEY",
+    "RELAY_TLS_SERVER_NAME",
     "LOGWELL_ENDPOINT",
     "LOGWELL_API_KEY",
     "LOGWELL_BATCH_SIZE",
@@ -55,8 +72,8 @@ VARIABLES: Final = (
 )
 """The variables that are ours, beside the standard ones that start with ``OTEL_``."""
 
-_OUR_PREFIXES: Final = ("SOVDEV_", "LOG_", "ERROR_LOG_", "LIPSERVICE_", "LOGWELL_")
-_HIDDEN: Final = ("HEADERS", "API_KEY")
+_OUR_PREFIXES: Final = ("SOVDEV_", "LOG_", "ERROR_LOG_", "LIPSERVICE_", "LOGWELL_", "RELAY_")
+_HIDDEN: Final = ("HEADERS", "API_KEY", "BEARER_TOKEN")
 _REACHED: Final = frozenset({200, 202, 204})
 
 
@@ -204,7 +221,8 @@ def _misspelt(environ: Mapping[str, str]) -> list[str]:
 
 
 def _contradictions(settings: Settings) -> list[str]:
-    if settings.console or settings.file or settings.otlp.logs or settings.logwell:
+    remote = settings.otlp.logs or settings.logwell or settings.relay
+    if settings.console or settings.file or remote:
         return []
     return ["LOG_TO_CONSOLE and LOG_TO_FILE are off and there is no OTLP endpoint: no output."]
 

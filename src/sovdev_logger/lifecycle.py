@@ -5,19 +5,15 @@ import logging
 import os
 import time
 from collections.abc import Mapping
-from dataclasses import replace
 from typing import TYPE_CHECKING, Final
 from weakref import WeakSet
 
-from sovdev_logger import identifiers, reentry
+from sovdev_logger import identifiers, reentry, remote_outputs
 from sovdev_logger.child_processes import end_with_multiprocessing_child
 from sovdev_logger.delivery import spool_folder
-from sovdev_logger.delivery.backlog import BatchLimits
-from sovdev_logger.delivery.batching import BatchSender
 from sovdev_logger.delivery.own_traffic import is_own_traffic
 from sovdev_logger.entry import Entry, Identity
 from sovdev_logger.logger import SovdevLogger
-from sovdev_logger.logwell_settings import LogwellSettings
 from sovdev_logger.outputs import rotation
 from sovdev_logger.outputs.base import OutputHandler
 from sovdev_logger.outputs.console import ConsoleHandler
@@ -143,33 +139,13 @@ class Service:
         if log_output is not None:
             self.attachment.add("otlp_logs", log_output)
         if settings.logwell is not None:
-            self._attach_logwell(settings.logwell)
+            remote_outputs.attach_logwell(self, settings.logwell)
+        if settings.relay is not None:
+            remote_outputs.attach_relays(self, settings.relay)
         if settings.console:
             console = ConsoleHandler(self.adopt, as_json=settings.console_json)
             self.attachment.add("console", console)
         self._tell_outputs_about_sampling()
-
-    def _attach_logwell(self, logwell: LogwellSettings) -> None:
-        # Imported here: a service without it has no use for it.
-        from sovdev_logger.delivery import logwell_http  # noqa: PLC0415
-        from sovdev_logger.outputs.logwell import LogwellHandler  # noqa: PLC0415
-
-        transport = logwell_http.logwell_transport(logwell)
-        delivery = self.settings.delivery
-        if logwell.queue_size is not None:
-            delivery = replace(delivery, queue_max_records=logwell.queue_size)
-        sender = BatchSender(
-            "logwell records",
-            logwell_http.LogwellExporter(transport, logwell),
-            settings=delivery,
-            limits=BatchLimits(
-                logwell.batch_size, logwell_http.MAX_REQUEST_BYTES, logwell.flush_interval_seconds
-            ),
-        )
-        sender.start()
-        self.pipeline.add(sender, transport)
-        self.attachment.add("logwell", LogwellHandler(sender, self.adopt))
-        self.logger.finds_source = logwell.capture_source_location
 
     def _tell_outputs_about_sampling(self) -> None:
         """Let those outputs leave out what is left out that the settings say."""

@@ -142,7 +142,8 @@ class SovdevLogger:
                 log_type,
                 self._clock.time_ns(),
             )
-            entry.sample_rate = rate
+            if rate is not None:
+                entry.sample_rate = rate
             if self.finds_source:
                 entry.source = source_of_caller()
             if (

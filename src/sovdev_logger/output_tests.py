@@ -19,11 +19,11 @@ class ConnectionResult:
     """How the server of an output answered.
 
     Attributes:
-        output: ``logwell``.
+        output: ``logwell`` or ``relay``.
         endpoint: Where it is; None when the output is off.
         reached: Something answered.
         accepted: It is that server, and takes what we send.
-        status: The HTTP status, None when there was no answer.
+        status: The HTTP status, or gRPC's code; None when there was no answer.
         message: What that means, and what to do about it.
         elapsed_seconds: How long the answer took.
     """
@@ -43,7 +43,7 @@ def sovdev_test_connection(
     """Ask the server of an output whether it takes what would be sent; store nothing there.
 
     Args:
-        output: ``logwell``.
+        output: ``logwell`` or ``relay``.
         timeout: Seconds for the answer.
 
     Raises:
@@ -97,6 +97,31 @@ def _test_logwell(environ: Mapping[str, str], timeout: float) -> _Answer:
     return url, answer.status, False, message
 
 
+def _test_relay(environ: Mapping[str, str], timeout: float) -> _Answer:
+    settings = read_settings(environ)
+    if settings.relay is None:
+        problems = [p.message for p in settings.problems if p.variable.startswith("RELAY")]
+        return None, None, False, " ".join(problems) or "RELAY_TARGETS is not set: it is off."
+    targets = ",".join(settings.relay.targets)
+    try:
+        from sovdev_logger.delivery.relay_grpc import try_to_open  # noqa: PLC0415
+    except ImportError as error:
+        return targets, None, False, f"the extra relay is missing ({error}): install it."
+    answers = {one: try_to_open(one, settings.relay, timeout) for one in settings.relay.targets}
+    failed = {target: answer for target, answer in answers.items() if answer is not None}
+    if not failed:
+        return targets, 0, True, "reached, and the stream was opened."
+    told = "; ".join(f"{target}: {answer.reason}" for target, answer in failed.items())
+    reached = all(answer.has_answered for answer in failed.values())
+    if reached:
+        message = f"reached, but turned away ({told}): check RELAY_BEARER_TOKEN and RELAY_HEADERS."
+    else:
+        message = f"no answer ({told}): check RELAY_TARGETS and the RELAY_TLS variables."
+    status = max(answer.code for answer in failed.values()) if reached else None
+    return targets, status, False, message
+
+
 _TESTS: Final[dict[str, Callable[[Mapping[str, str], float], _Answer]]] = {
     "logwell": _test_logwell,
+    "relay": _test_relay,
 }

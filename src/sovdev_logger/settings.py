@@ -18,6 +18,7 @@ from sovdev_logger.environment_reader import EnvironmentReader, Problem
 from sovdev_logger.levels import LEVELS, TRACE, Level, find_level
 from sovdev_logger.logwell_settings import LogwellSettings, read_logwell
 from sovdev_logger.otlp_settings import OtlpSettings, read_otlp
+from sovdev_logger.relay_settings import RelaySettings, read_relay
 from sovdev_logger.sampling.settings import SamplingSettings, read_sampling
 
 DEFAULT_LOG_PATH: Final = Path("logs") / "dev.log"
@@ -59,6 +60,7 @@ class Settings:
     delivery: DeliverySettings = field(default_factory=DeliverySettings)
     sampling: SamplingSettings | None = None
     logwell: LogwellSettings | None = None
+    relay: RelaySettings | None = None
     problems: tuple[Problem, ...] = ()
 
 
@@ -89,6 +91,7 @@ def read_settings(environ: Mapping[str, str]) -> Settings:
         delivery=_delivery(env),
         sampling=read_sampling(env),
         logwell=read_logwell(env),
+        relay=read_relay(env),
         problems=tuple(dict.fromkeys(env.problems)),
     )
 

@@ -141,6 +141,9 @@ class BatchWorker:
         if result.reason is not None:
             self._ledger.note(result.reason)
         if result.retryable:
+            if result.settled:
+                done, batch = batch.parts_at(result.settled)
+                self._backlog.settle(done, result.delivered, "refused: rejected")
             self._try_later(batch, result)
             return
         self._failed_attempts = 0

@@ -56,8 +56,11 @@ class Batch:
 
     def halves(self) -> "tuple[Batch, Batch]":
         """Return the two parts of it."""
-        middle = len(self.items) // 2
-        first, second = self.items[:middle], self.items[middle:]
+        return self.parts_at(len(self.items) // 2)
+
+    def parts_at(self, index: int) -> "tuple[Batch, Batch]":
+        """Return what is in front of an item, and the rest."""
+        first, second = self.items[:index], self.items[index:]
         return (
             Batch(first, self.context, self.spooled, is_part=True),
             Batch(second, self.context, self.spooled, is_part=True),

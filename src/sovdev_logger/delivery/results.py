@@ -17,6 +17,8 @@ class SendResult:
         retryable: Whether all of it may be sent again.
         retry_after_seconds: How long to leave the server alone at least, None when it did not say.
         reason: What went wrong, in words, None when nothing did.
+        settled: With ``retryable``, how many items in front have their fate already, of which
+            ``delivered`` were taken.
         may_have_arrived: Whether it was sent and there was no answer: sent again, it may be there
             twice.
     """
@@ -27,6 +29,7 @@ class SendResult:
     retryable: bool = False
     retry_after_seconds: float | None = None
     reason: str | None = None
+    settled: int = 0
     may_have_arrived: bool = False
 
 

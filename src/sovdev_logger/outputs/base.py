@@ -42,7 +42,7 @@ class OutputHandler(logging.Handler):
 
     def take(self, entry: Entry) -> None:
         """Write an entry that no record exists for yet."""
-        if entry.sample_rate == LEFT_OUT and self.obeys_sampling:
+        if self.obeys_sampling and entry.sample_rate == LEFT_OUT:
             self.leave_out()
         elif self.filters:
             self.handle(make_record(entry))
@@ -68,7 +68,7 @@ class OutputHandler(logging.Handler):
         entry = record.__dict__.get(ENTRY_ATTRIBUTE) or self._adopt(record)
         if entry is None:
             return
-        if entry.sample_rate == LEFT_OUT and self.obeys_sampling:
+        if self.obeys_sampling and entry.sample_rate == LEFT_OUT:
             self.leave_out()
         else:
             self._turnstile.submit(entry)

@@ -3,7 +3,7 @@
 import threading
 import time
 from collections.abc import Callable, Mapping
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Protocol
 
 from sovdev_logger.delivery.batching import BatchSender
 from sovdev_logger.delivery.ledger import with_turnstile
@@ -31,6 +31,16 @@ if TYPE_CHECKING:
     from sovdev_logger.telemetry.providers import SpanForwarder
 
 
+class Connection(Protocol):
+    """What a sender sends over."""
+
+    def close(self) -> None:
+        """End it; the next use opens another."""
+
+    def forget(self) -> None:
+        """Leave it to a fork's parent."""
+
+
 class Pipeline:
     """The senders of one service, and the providers that feed them.
 
@@ -44,7 +54,7 @@ class Pipeline:
         self._otlp = otlp
         self._delivery = delivery
         self._logger_provider = application_logger_provider()
-        self._transports: list[HttpTransport] = []
+        self._transports: list[Connection] = []
         self._others: list[BatchSender] = []
         self._exporters: list[OtlpExporter] = []
         self._flush_application: list[Callable[[], object]] = []
@@ -73,10 +83,10 @@ class Pipeline:
 
         return OTLPLoggingHandler(self.logs, adopt)
 
-    def add(self, sender: BatchSender, transport: HttpTransport) -> None:
+    def add(self, sender: BatchSender, connection: Connection) -> None:
         """Let a sender of another output be flushed, closed and forked with ours."""
         self._others.append(sender)
-        self._transports.append(transport)
+        self._transports.append(connection)
 
     def flush(self, timeout_seconds: float) -> dict[str, FlushResult]:
         """Ask every sender to deliver, and wait for all of them with one deadline."""
