@@ -6,7 +6,7 @@ OTHERS := 3.12 3.13 3.14
 # Most fault tests wait for something, so several run at once; those that measure run alone.
 TOGETHER := -n 4 --dist worksteal -m 'not alone'
 
-.PHONY: demo test test-others soak check lint types build bench clean
+.PHONY: demo test test-others soak check lint types stubs stubs-check build bench clean
 
 demo: $(VENV)/runtime  ## Run the company lookup and show its entries as people and machines see them.
 	@sh scripts/demo.sh $(BIN)/python
@@ -40,6 +40,12 @@ lint: $(VENV)/checks
 
 types: $(VENV)/checks
 	$(BIN)/mypy
+
+stubs:  ## Make the Python of relay.proto, with the oldest supported tools.
+	sh scripts/relay_stubs.sh $(PYTHON) src
+
+stubs-check:  ## Check that it is current.
+	sh scripts/relay_stubs.sh $(PYTHON) --check
 
 build: $(VENV)/checks  ## Wheel and sdist in dist/.
 	rm -rf dist

@@ -75,7 +75,8 @@ class Status:
 
     Attributes:
         outputs: By name: ``console``, ``file``, ``error_file``, ``otlp_logs``, ``otlp_traces``
-            (its items are spans) and ``otlp_metrics`` (its items are exports).
+            (its items are spans), ``otlp_metrics`` (its items are exports), ``logwell`` and
+            ``relay`` (``relay_1`` and so on where there are several).
         sampling: None when sampling is off.
     """
 

@@ -45,6 +45,14 @@ def test_the_quickstart_shows_three_entries_and_keeps_a_secret(tmp_path: Path) -
             ],
         ),
         (
+            "relay",
+            [
+                "the relay got: info  Service started",
+                "the relay got: warn  Card is about to expire",
+                "the relay got: error Payment failed",
+            ],
+        ),
+        (
             "logwell_client",
             [
                 "the server got: info  order placed",

@@ -1,7 +1,6 @@
 """Collectors that refuse, hang, trickle or lie: nobody waits, and the ledger says what is true."""
 
 import socket
-import statistics
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -247,37 +246,6 @@ show()
         assert transport.post(path.read_bytes()).accepted
         transport.close()
         assert same(receiver.messages(), ["poison"])
-
-
-@pytest.mark.alone
-@breaks_with("put_waits_for_the_server")
-def test_a_hanging_collector_does_not_slow_calls_down(tmp_path: Path) -> None:
-    body = """
-    times = []
-    for number in range(3000):
-        begun = time.perf_counter_ns()
-        log.sovdev_log("info", "f", f"number {number}", None, {"number": number})
-        times.append(time.perf_counter_ns() - begun)
-        if number % 10 == 0:
-            time.sleep(0.0005)
-    times.sort()
-    print(times[int(len(times) * 0.99)])
-    os._exit(0)
-    """
-    p99: dict[str, list[int]] = {"healthy": [], "hangs": []}
-    with OtlpReceiver() as healthy, OtlpReceiver() as hanging:
-        hanging.hang()
-        for turn in range(5):
-            for name, receiver in (("healthy", healthy), ("hangs", hanging)):
-                folder = tmp_path / f"{name}-{turn}"
-                folder.mkdir()
-                process = start(
-                    folder, program(body), OTEL_EXPORTER_OTLP_ENDPOINT=receiver.endpoint
-                )
-                p99[name].append(int(finish(process)[0]))
-    ratio = statistics.median(p99["hangs"]) / statistics.median(p99["healthy"])
-    print("p99 in µs", {name: [one // 1000 for one in found] for name, found in p99.items()})
-    assert ratio <= 1.5
 
 
 @breaks_with("sender_loses_5_percent")

@@ -3,7 +3,6 @@
 import json
 import logging
 import socket
-import ssl
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -24,7 +23,9 @@ from sovdev_logger import (
     sovdev_validate_config,
 )
 from sovdev_logger.delivery import logwell_http
+from support.certificates import Certificates
 from support.logwell import KEY, FakeLogwell
+from support.processes import program, run
 from support.service import Started
 
 Start = Callable[..., Started]
@@ -334,16 +335,20 @@ def test_what_is_left_is_sent_at_the_end(start_with: Start, server: FakeLogwell)
     assert len(server.stored) == 50
 
 
-def test_over_tls(start: Start, monkeypatch: pytest.MonkeyPatch) -> None:
-    certificate = Path(__file__).parents[1] / "support" / "localhost.pem"
-    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-    context.load_cert_chain(certificate)
-    with FakeLogwell(tls=context) as server:
-        start(LOGWELL_ENDPOINT=server.url, LOGWELL_API_KEY=KEY)
-        log()
-        sovdev_flush()
-        assert server.stored == [], "its certificate is not trusted"
-        assert "certificate" in (status().last_error or "").lower()
+def test_over_tls(tmp_path: Path) -> None:
+    certificates = Certificates(tmp_path)
+    body = """
+    log.sovdev_log("info", "f", "x", None)
+    log.sovdev_flush()
+    print(log.sovdev_status().outputs["logwell"].last_error)
+    """
+    with FakeLogwell(tls=certificates.for_http()) as server:
+        variables = {"LOGWELL_ENDPOINT": server.url, "LOGWELL_API_KEY": KEY}
+        out, _ = run(tmp_path, program(body), **variables, SOVDEV_SPOOL="off")
+        assert server.stored == []
+        assert "certificate" in out.lower(), "it is not trusted"
+        run(tmp_path, program(body), **variables, SSL_CERT_FILE=str(certificates.ca))
+        assert server.messages == ["x"]
 
 
 @pytest.mark.parametrize(

@@ -1,7 +1,5 @@
 """The relay output against a receiver that is as strict as the real one."""
 
-import datetime
-import ipaddress
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -9,10 +7,6 @@ from typing import Any
 
 import grpc
 import pytest
-from cryptography import x509
-from cryptography.hazmat.primitives import hashes, serialization
-from cryptography.hazmat.primitives.asymmetric import ec
-from cryptography.x509.oid import NameOID
 
 from sovdev_logger import (
     SOVDEV_LOGLEVELS,
@@ -27,6 +21,7 @@ from sovdev_logger import (
 )
 from sovdev_logger.delivery.relay_grpc import MAX_ENVELOPE_BYTES
 from sovdev_logger.relay_wire import relay_pb2 as wire
+from support.certificates import Certificates
 from support.processes import run
 from support.relay import FakeRelay
 from support.service import Started
@@ -304,55 +299,6 @@ def test_what_is_left_is_sent_at_the_end(start_with: Start, relay: FakeRelay) ->
 # TLS and credentials.
 
 
-class Certificates:
-    """An authority and a server's certificate, made for one test."""
-
-    def __init__(self, folder: Path) -> None:
-        self.ca = folder / "ca.pem"
-        key, name = ec.generate_private_key(ec.SECP256R1()), _name("authority")
-        authority = _certificate(name, name, key, key, is_authority=True)
-        self.ca.write_bytes(authority.public_bytes(serialization.Encoding.PEM))
-        own = ec.generate_private_key(ec.SECP256R1())
-        server = _certificate(_name("relay.example"), name, own, key, is_authority=False)
-        self.credentials = grpc.ssl_server_credentials(
-            [
-                (
-                    own.private_bytes(
-                        serialization.Encoding.PEM,
-                        serialization.PrivateFormat.PKCS8,
-                        serialization.NoEncryption(),
-                    ),
-                    server.public_bytes(serialization.Encoding.PEM),
-                )
-            ]
-        )
-
-
-def _name(text: str) -> x509.Name:
-    return x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, text)])
-
-
-def _certificate(
-    subject: x509.Name, issuer: x509.Name, key: Any, signer: Any, *, is_authority: bool
-) -> x509.Certificate:
-    now = datetime.datetime.now(datetime.UTC)
-    names = x509.SubjectAlternativeName(
-        [x509.DNSName("relay.example"), x509.IPAddress(ipaddress.ip_address("127.0.0.1"))]
-    )
-    return (
-        x509.CertificateBuilder()
-        .subject_name(subject)
-        .issuer_name(issuer)
-        .public_key(key.public_key())
-        .serial_number(x509.random_serial_number())
-        .not_valid_before(now - datetime.timedelta(days=1))
-        .not_valid_after(now + datetime.timedelta(days=1))
-        .add_extension(x509.BasicConstraints(ca=is_authority, path_length=None), critical=True)
-        .add_extension(names, critical=False)
-        .sign(signer, hashes.SHA256())
-    )
-
-
 @pytest.fixture
 def certificates(tmp_path: Path) -> Certificates:
     return Certificates(tmp_path)
@@ -363,7 +309,7 @@ def test_over_tls_with_a_token(
     start: Start, certificates: Certificates, server_name: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("MY_TOKEN", "token-1")
-    with FakeRelay(credentials=certificates.credentials) as relay:
+    with FakeRelay(credentials=certificates.for_grpc()) as relay:
         relay.required_headers = {"authorization": "Bearer token-1"}
         start(
             RELAY_TARGETS=relay.target,
@@ -385,7 +331,7 @@ def test_a_certificate_that_is_not_trusted_is_told_loudly(
 ) -> None:
     (tmp_path / "other").mkdir()
     other = Certificates(tmp_path / "other")
-    with FakeRelay(credentials=certificates.credentials) as relay:
+    with FakeRelay(credentials=certificates.for_grpc()) as relay:
         start(RELAY_TARGETS=relay.target, RELAY_TLS_CA=str(other.ca))
         log()
         sovdev_flush()

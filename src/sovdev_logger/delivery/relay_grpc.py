@@ -217,7 +217,9 @@ class _Stream:
                 self._outbox.put(None)
             self._wait_for(lambda: self._acked >= first + len(items), deadline)
         if self.has_ended and self._acked >= first + len(items):
-            self._reader.join(max(0.0, min(deadline - time.monotonic(), 2.0)))
+            # The relay's OK follows; without it nothing is lost any more.
+            left = min(deadline - time.monotonic(), self._settings.flush_timeout_seconds)
+            self._reader.join(max(0.0, left))
         return self._ok - ok_before, self._errors - errors_before
 
     def end_after_failure(self) -> tuple[grpc.StatusCode | None, str]:
