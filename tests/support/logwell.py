@@ -126,6 +126,10 @@ class FakeLogwell:
 
         self.answers.append(Answer(act=wait))
 
+    def pause(self, seconds: float) -> bool:
+        """Wait, unless the server is to end; return whether it is."""
+        return self._leaving.wait(seconds)
+
     def recover(self) -> None:
         self.answers.clear()
 

@@ -18,6 +18,7 @@ class Server:
 
     context = b"ours"
     suffix = ".txt"
+    advice = "Check the server."
 
     def __init__(self) -> None:
         self.taken: list[bytes] = []

@@ -544,3 +544,42 @@ def test_a_defect_in_the_thread_is_said_counted_and_survived(
     assert sender.flush(10).delivered == 1
     assert counts(sender) == (2, 1, 0, {"defect: ZeroDivisionError": 1})
     assert "please report it" in capsys.readouterr().err
+
+
+def test_what_has_its_fate_already_is_not_sent_again(
+    make: Callable[..., BatchSender], server: Server
+) -> None:
+    sender = make()
+    items = [b"%d" % number for number in range(10)]
+    for item in items:
+        sender.put(item)
+    server.answers = [SendResult(delivered=3, settled=4, retryable=True, reason="broken")]
+    sender.flush(10)
+    assert server.taken == items[4:]
+    assert counts(sender) == (10, 9, 0, {"refused: rejected": 1})
+
+
+def test_what_may_have_arrived_is_counted_as_repeated(
+    make: Callable[..., BatchSender], server: Server
+) -> None:
+    sender = make()
+    for number in range(10):
+        sender.put(b"%d" % number)
+    lost = SendResult(settled=4, delivered=4, retryable=True, reason="x", may_have_arrived=True)
+    server.answers = [lost, DOWN]
+    sender.flush(10)
+    assert sender.status().repeated == 6
+    assert counts(sender) == (10, 10, 0, {})
+
+
+def test_the_oldest_go_where_another_bound_is_kept(
+    make: Callable[..., BatchSender], server: Server
+) -> None:
+    sender = make()
+    for number in range(10):
+        sender.put(b"%d" % number)
+        sender.drop_oldest_beyond(4)
+    sender.drop_oldest_beyond(0)
+    assert (sender.open_count(), sender.overflow_count) == (1, 9)
+    sender.flush(10)
+    assert server.taken == [b"9"]
