@@ -136,11 +136,13 @@ def test_a_child_of_a_process_with_an_open_stream_has_its_own(tmp_path: Path) ->
             signal.alarm(30)
             for number in range(20):
                 log.sovdev_log("info", "f", f"child {name} {number}", None)
+            log.sovdev_flush()
             sys.exit(0)
         children.append(child)
     for child in children:
         assert os.waitpid(child, 0)[1] == 0
     log.sovdev_log("info", "f", "parent after", None)
+    log.sovdev_flush()
     """
     with FakeRelay() as relay:
         run(tmp_path, program(body), RELAY_TARGETS=relay.target)

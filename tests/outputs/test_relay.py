@@ -461,11 +461,13 @@ def test_after_a_fork(relay: FakeRelay, tmp_path: Path) -> None:
         if child == 0:
             signal.alarm(30)
             log.sovdev_log("info", "f", f"child {number}", None)
+            log.sovdev_flush()
             sys.exit(0)
         children.append(child)
     for child in children:
         assert os.waitpid(child, 0)[1] == 0
     log.sovdev_log("info", "f", "parent", None)
+    log.sovdev_flush()
     """
     run(tmp_path, body, RELAY_TARGETS=relay.target)
     assert sorted(relay.messages) == ["child 0", "child 1", "child 2", "parent"]

@@ -5,6 +5,8 @@ N entries; for the rest of a batch the stream is closed, which makes it acknowle
 and the next batch opens another on the same connection.
 """
 
+import contextlib
+import os
 import threading
 import time
 import uuid
@@ -12,9 +14,11 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from queue import SimpleQueue
 from typing import Any, Final, NamedTuple
+from weakref import WeakSet
 
 import grpc
 
+from sovdev_logger.delivery.exporting import NO_THREAD
 from sovdev_logger.delivery.results import SendResult
 from sovdev_logger.otlp_wire import length_delimited, varint
 from sovdev_logger.relay_settings import RelaySettings, TlsFiles
@@ -47,6 +51,8 @@ _OPTIONS: Final[list[tuple[str, Any]]] = [
     ("grpc.enable_retries", 0),
 ]
 
+_MAX_WAIT_FOR_FORK_SECONDS: Final = 1.0
+
 _parents_channels: list[Any] = []
 """Channels of a fork's parent: to close or to collect them in the child could hang it."""
 
@@ -68,6 +74,19 @@ class RelayExporter:
         self._settings = settings
         self._channel: Any = None
         self._stream: _Stream | None = None
+        self._may_open = threading.Lock()
+        _live_exporters.add(self)
+
+    def prepare(self) -> None:
+        """Open a stream ahead: while the interpreter ends none can be opened any more."""
+        if self._stream is not None and not self._stream.has_ended:
+            return
+        stream = self._open()
+        if stream is None:
+            return
+        if not stream.wait_until_open(time.monotonic() + self._settings.submit_timeout_seconds):
+            self._stream = None
+            stream.cancel()
 
     def body(self, items: Sequence[bytes], context: bytes) -> bytes:  # noqa: ARG002
         """Return the entries as envelopes, one after another."""
@@ -78,7 +97,9 @@ class RelayExporter:
         deadline = time.monotonic() + timeout_seconds
         stream = self._stream
         if stream is None or stream.has_ended:
-            stream = self._stream = self._open()
+            stream = self._open()
+        if stream is None:
+            return SendResult(retryable=True, reason=NO_THREAD)
         if not stream.wait_until_open(
             min(deadline, time.monotonic() + self._settings.submit_timeout_seconds)
         ):
@@ -87,7 +108,7 @@ class RelayExporter:
         settled = delivered + rejected
         if settled == len(items):
             if stream.has_ended:
-                self._stream = None
+                self.prepare()
             reason = f"rejected: {stream.rejection}" if rejected else None
             return SendResult(delivered=delivered, rejected=rejected, reason=reason)
         return self._failed(stream, delivered, settled)
@@ -101,15 +122,41 @@ class RelayExporter:
         if channel is not None:
             channel.close()
 
+    def begin_fork(self) -> None:
+        """End what gRPC is doing: a fork in the middle of a call kills the child.
+
+        What is not acknowledged is sent again afterwards.
+        """
+        self._may_open.acquire(timeout=_MAX_WAIT_FOR_FORK_SECONDS)
+        stream = self._stream
+        self.close()
+        if stream is not None:
+            stream.join(_MAX_WAIT_FOR_FORK_SECONDS)
+
+    def end_fork(self) -> None:
+        """Allow new streams again."""
+        with contextlib.suppress(RuntimeError):
+            self._may_open.release()
+
     def forget(self) -> None:
         """Leave stream and connection to the parent: a forked child opens its own."""
         _parents_channels.append((self._stream, self._channel))
         self._stream = self._channel = None
+        self._may_open = threading.Lock()
 
-    def _open(self) -> "_Stream":
-        if self._channel is None:
-            self._channel = _channel(self._target, self._settings.tls)
-        return _Stream(self._channel, self._settings)
+    def _open(self) -> "_Stream | None":
+        """Return a new stream; None where no thread can be started, which gRPC needs for it."""
+        self._stream = None
+        if not _can_start_threads():
+            return None
+        with self._may_open:
+            if self._channel is None:
+                self._channel = _channel(self._target, self._settings.tls)
+            try:
+                self._stream = _Stream(self._channel, self._settings)
+            except RuntimeError:  # the interpreter began to end meanwhile
+                self.forget()
+        return self._stream
 
     def _failed(self, stream: "_Stream", delivered: int, settled: int) -> SendResult:
         code, details = stream.end_after_failure()
@@ -227,6 +274,10 @@ class _Stream:
         self.cancel()
         return self._error or (None, "no acknowledgement in time")
 
+    def join(self, timeout_seconds: float) -> None:
+        """Wait until the call is over."""
+        self._reader.join(timeout_seconds)
+
     def cancel(self) -> None:
         """Cut the call; what is not acknowledged may or may not have arrived."""
         self.has_ended = True
@@ -286,6 +337,37 @@ class _Stream:
             self._errors += ack.err_count
         if not ack.success:
             self.rejection = ack.message[:120]
+
+
+_live_exporters: "WeakSet[RelayExporter]" = WeakSet()
+
+
+def _before_fork() -> None:
+    for exporter in list(_live_exporters):
+        exporter.begin_fork()
+
+
+def _after_fork_in_parent() -> None:
+    for exporter in list(_live_exporters):
+        exporter.end_fork()
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(before=_before_fork, after_in_parent=_after_fork_in_parent)
+
+
+def _can_start_threads() -> bool:
+    """Return False while the interpreter ends, from Python 3.12 on; gRPC would hang then."""
+    thread = threading.Thread(target=_nothing, daemon=True)
+    try:
+        thread.start()
+    except RuntimeError:
+        return False
+    return True
+
+
+def _nothing() -> None:
+    """Be run by a thread."""
 
 
 def _open_envelope(settings: RelaySettings) -> bytes:
