@@ -52,6 +52,7 @@ _OPTIONS: Final[list[tuple[str, Any]]] = [
 ]
 
 _MAX_WAIT_FOR_FORK_SECONDS: Final = 1.0
+_THREADS_OF_GRPC: Final = ("channel_spin", "_consume_request_iterator", "consume_request", "_poll_")
 
 _parents_channels: list[Any] = []
 """Channels of a fork's parent: to close or to collect them in the child could hang it."""
@@ -132,6 +133,7 @@ class RelayExporter:
         self.close()
         if stream is not None:
             stream.join(_MAX_WAIT_FOR_FORK_SECONDS)
+            _wait_for_threads_of_grpc()
 
     def end_fork(self) -> None:
         """Allow new streams again."""
@@ -354,6 +356,14 @@ def _after_fork_in_parent() -> None:
 
 if hasattr(os, "register_at_fork"):
     os.register_at_fork(before=_before_fork, after_in_parent=_after_fork_in_parent)
+
+
+def _wait_for_threads_of_grpc() -> None:
+    """Wait until no thread of gRPC's Python side runs: its own fork handlers skip a busy one."""
+    deadline = time.monotonic() + _MAX_WAIT_FOR_FORK_SECONDS
+    for thread in threading.enumerate():
+        if any(name in thread.name for name in _THREADS_OF_GRPC):
+            thread.join(max(0.0, deadline - time.monotonic()))
 
 
 def _can_start_threads() -> bool:
