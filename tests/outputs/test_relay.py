@@ -19,7 +19,7 @@ from sovdev_logger import (
     sovdev_test_connection,
     sovdev_validate_config,
 )
-from sovdev_logger.delivery.relay_grpc import MAX_ENVELOPE_BYTES
+from sovdev_logger.delivery.relay_stream import MAX_ENVELOPE_BYTES
 from sovdev_logger.relay_wire import relay_pb2 as wire
 from support.certificates import Certificates
 from support.processes import run
