@@ -1,6 +1,6 @@
 """A service that logs to an Electrician relay; the relay is a small one of this example's own.
 
-pip install "sovdev-logger[relay]"
+pip install "sovdev-logger[relay]" grpcio  # grpcio is for the relay
 python examples/outputs/relay.py
 """
 

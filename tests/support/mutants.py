@@ -314,3 +314,9 @@ def the_pattern_table_has_a_lock() -> None:
             return find(self, message, now)
 
     PatternTable.find = locked  # type: ignore[method-assign]
+
+
+def child_keeps_the_parents_connection() -> None:
+    from sovdev_logger.delivery import relay_grpc
+
+    relay_grpc.RelayExporter.forget = lambda self: None  # type: ignore[method-assign]

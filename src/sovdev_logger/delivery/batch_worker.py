@@ -60,7 +60,6 @@ class BatchWorker:
         self._backlog = Backlog(queue, exporter, spool, ledger, limits)
         self._where = f"in {spool.settings.folder}" if spool is not None else "in memory"
         self._export: ExportThread | None = None
-        self._has_prepared = False
         self._in_flight: Batch | None = None
         self._sent_at = 0.0
         self._requests: list[FlushRequest] = []
@@ -137,9 +136,6 @@ class BatchWorker:
             self._retry_at = self._asked_until
         elif isinstance(message, Wake):
             self._backlog.note_put()
-            if not self._has_prepared and self._export is not None:
-                self._has_prepared = True
-                self._export.prepare()
 
     def _deal_with(self, batch: Batch, result: SendResult) -> None:
         if result.reason is not None:

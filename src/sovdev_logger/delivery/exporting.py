@@ -2,7 +2,6 @@
 
 import threading
 from collections.abc import Callable, Sequence
-from contextlib import suppress
 from dataclasses import dataclass
 from queue import SimpleQueue
 from typing import Final, Protocol
@@ -83,9 +82,7 @@ class ExportThread:
         self._name = f"sovdev-export-{name.replace(' ', '-')}"
         self._exporter = exporter
         self._report = report
-        self._inbox: SimpleQueue[tuple[Batch | None, float] | None] = SimpleQueue()
-        # Few exporters have something to do ahead.
-        self._prepare: Callable[[], None] | None = getattr(exporter, "prepare", None)
+        self._inbox: SimpleQueue[tuple[Batch, float] | None] = SimpleQueue()
         self._thread: threading.Thread | None = None
 
     def ensure_started(self) -> bool:
@@ -98,11 +95,6 @@ class ExportThread:
                 return False
             self._thread = thread
         return True
-
-    def prepare(self) -> None:
-        """Let the exporter do ahead what its first request needs, such as to connect."""
-        if self._prepare is not None and self.ensure_started():
-            self._inbox.put((None, 0.0))
 
     def send(self, batch: Batch, timeout_seconds: float) -> None:
         """Hand a batch over; the outcome is reported as ``Sent``, from the thread."""
@@ -119,11 +111,7 @@ class ExportThread:
         with own_traffic():
             while (order := self._inbox.get()) is not None:
                 batch, timeout_seconds = order
-                if batch is not None:
-                    self._report(Sent(batch, self._send(batch, timeout_seconds)))
-                elif self._prepare is not None:
-                    with suppress(Exception):  # the first request will say what is wrong
-                        self._prepare()
+                self._report(Sent(batch, self._send(batch, timeout_seconds)))
 
     def _send(self, batch: Batch, timeout_seconds: float) -> SendResult:
         try:
