@@ -17,6 +17,11 @@ from sovdev_logger.api import (
     sovdev_start_span,
 )
 from sovdev_logger.diagnostics import sovdev_test_otlp_connection, sovdev_validate_config
+from sovdev_logger.environment import (
+    sovdev_child_environment,
+    sovdev_exit,
+    sovdev_initialize_environment,
+)
 from sovdev_logger.levels import SOVDEV_LOGLEVELS
 from sovdev_logger.output_tests import ConnectionResult, sovdev_test_connection
 from sovdev_logger.peers import PeerServices, create_peer_services
@@ -39,10 +44,13 @@ __all__ = [
     "SovdevSpan",
     "Status",
     "create_peer_services",
+    "sovdev_child_environment",
     "sovdev_end_span",
+    "sovdev_exit",
     "sovdev_flush",
     "sovdev_generate_trace_id",
     "sovdev_initialize",
+    "sovdev_initialize_environment",
     "sovdev_install_signal_handlers",
     "sovdev_log",
     "sovdev_log_job_progress",

@@ -5,6 +5,7 @@ from typing import Any, Final, NamedTuple
 
 from sovdev_logger.levels import BY_EXACT_NAME, Level
 from sovdev_logger.safety.encoding import Fragment, dumps, dumps_line
+from sovdev_logger.source import Source
 
 TRANSACTION: Final = "transaction"
 JOB_STATUS: Final = "job.status"
@@ -35,7 +36,7 @@ class Entry:
         input_text, response_text: Compact JSON of the two values.
         trace_digits: The trace id as 32 hex digits where it is a valid OTel id, else None.
         exception: The error as it was given, for handlers of others; no output of ours reads it.
-        source: The caller's file and line, where an output wants them.
+        source: The caller's place, where an output wants them.
         sample_rate: The rate at which it was kept, 0 if it was left out, None without sampling.
     """
 
@@ -60,7 +61,7 @@ class Entry:
     trace_digits: str | None
     exception: BaseException | None
     sample_rate: float | None
-    source: tuple[str, int] | None
+    source: Source | None
     _line: bytes | None
 
     def __reduce__(self) -> tuple[Any, ...]:

@@ -32,6 +32,7 @@ if TYPE_CHECKING:
     from sovdev_logger.sampling.stage import SamplingStage
 
 FLUSH_TIMEOUT_SECONDS: Final = 30.0
+_LEAST_SECONDS_TO_WRITE: Final = 0.2
 
 _live_services: WeakSet["Service"] = WeakSet()
 """The services that a forked child has to make its own."""
@@ -125,7 +126,7 @@ class Service:
         """Sample as the process does, for a service that was not told to by its own settings."""
         if self.settings.sampling is None:
             self.logger.sampling = stage
-            self._tell_outputs_about_sampling()
+            self.tell_outputs_about_sampling()
 
     def attach_outputs(self) -> None:
         """Add the outputs that the settings ask for, the one that can fail least first."""
@@ -145,9 +146,9 @@ class Service:
         if settings.console:
             console = ConsoleHandler(self.adopt, as_json=settings.console_json)
             self.attachment.add("console", console)
-        self._tell_outputs_about_sampling()
+        self.tell_outputs_about_sampling()
 
-    def _tell_outputs_about_sampling(self) -> None:
+    def tell_outputs_about_sampling(self) -> None:
         """Let those outputs leave out what is left out that the settings say."""
         outputs, own = self.attachment.outputs, self.settings.sampling
         everywhere = own is not None and own.everywhere
@@ -166,7 +167,10 @@ class Service:
     def flush(self, timeout_seconds: float = FLUSH_TIMEOUT_SECONDS) -> None:
         """Wait until everything logged so far has been tried, at most ``timeout_seconds``."""
         self._write_parked()
-        for name, result in self.pipeline.flush(timeout_seconds).items():
+        deadline = time.monotonic() + timeout_seconds
+        results = self.pipeline.flush(timeout_seconds)
+        self._wait_until_written(deadline)
+        for name, result in results.items():
             if result.pending:
                 warn_now_and_then(
                     f"flush:{name}",
@@ -185,6 +189,7 @@ class Service:
         if stage is not None and self.settings.sampling is not None:
             stage.begin_close(deadline)
         results = self.pipeline.close(timeout_seconds)
+        self._wait_until_written(deadline)
         if stage is not None and self.settings.sampling is not None:
             stage.end_close(deadline)
         for name, result in results.items():
@@ -203,6 +208,12 @@ class Service:
     def _write_parked(self) -> None:
         for output in self.attachment.outputs:
             output.write_parked()
+
+    def _wait_until_written(self, deadline: float) -> None:
+        # What is on this machine gets a moment even when a server has used up the time.
+        deadline = max(deadline, time.monotonic() + _LEAST_SECONDS_TO_WRITE)
+        for output in self.attachment.outputs:
+            output.wait_until_written(deadline)
 
     def flush_in_handler(self, timeout_seconds: float | None) -> None:
         """Flush within the exit's deadline, or a shorter one: somebody waits for the end."""

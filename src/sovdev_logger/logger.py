@@ -23,7 +23,7 @@ from sovdev_logger.safety.encoding import Fragment
 from sovdev_logger.safety.sanitizer import Sanitizer
 from sovdev_logger.sampling.rates import LEFT_OUT
 from sovdev_logger.selflog import warn_once
-from sovdev_logger.source import source_of_caller
+from sovdev_logger.source import Source, source_of_caller
 
 if TYPE_CHECKING:
     from sovdev_logger.sampling.stage import SamplingStage
@@ -208,7 +208,7 @@ class SovdevLogger:
         )
         entry.sample_rate = rate
         if self.finds_source:
-            entry.source = (record.pathname, record.lineno)
+            entry.source = Source(record.pathname, record.lineno, record.funcName or "")
         return entry
 
     def _entry(  # noqa: PLR0917

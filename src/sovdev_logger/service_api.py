@@ -38,6 +38,16 @@ def sovdev_initialize(
 
     Specification: API, sovdev_initialize.
     """
+    start_service_of_process(service_name, service_version, peer_services, os.environ)
+
+
+def start_service_of_process(
+    service_name: str,
+    service_version: str,
+    peer_services: Mapping[str, str] | None,
+    environ: Mapping[str, str],
+) -> None:
+    """Do what ``sovdev_initialize`` does, with the variables of ``environ``."""
     if Holder.is_initialised:
         return
     if not isinstance(service_name, str):
@@ -47,7 +57,7 @@ def sovdev_initialize(
     peers = _checked_peers(peer_services)
     with Holder.lock:
         if not Holder.is_initialised:
-            settings = read_settings(os.environ)
+            settings = read_settings(environ)
             version = _version(service_version, settings.service_version)
             name = clean_text(service_name.strip())
             Holder.service = Holder.start(name, version, peers, settings)
@@ -115,16 +125,19 @@ def sovdev_install_signal_handlers(
     """
     if Holder.service is None:
         raise not_initialised("sovdev_install_signal_handlers")
+    signal_handlers.install(signals, flush_in_handler, shutdown_in_handler)
 
-    def flush(timeout_seconds: float | None) -> None:
-        if Holder.service is not None:
-            Holder.service.flush_in_handler(timeout_seconds)
 
-    def shutdown(timeout_seconds: float | None) -> None:
-        if Holder.service is not None:
-            Holder.service.shutdown_in_handler(timeout_seconds)
+def flush_in_handler(timeout_seconds: float | None) -> None:
+    """Flush the service, if there is one, within the exit's deadline or a shorter one."""
+    if Holder.service is not None:
+        Holder.service.flush_in_handler(timeout_seconds)
 
-    signal_handlers.install(signals, flush, shutdown)
+
+def shutdown_in_handler(timeout_seconds: float | None) -> None:
+    """End the service, if there is one, within the exit's deadline or a shorter one."""
+    if Holder.service is not None:
+        Holder.service.shutdown_in_handler(timeout_seconds)
 
 
 def _checked_peers(peer_services: Mapping[str, str] | None) -> dict[str, str]:

@@ -17,6 +17,12 @@ IMPATIENT_SECONDS: Final = 1.0
 _EXIT_STATUS_BASE: Final = 128
 
 Handler = Callable[[int, FrameType | None], object] | int | None
+Announce = Callable[[signal.Signals, FrameType | None, bool], None]
+"""Is told which signal came, where, and whether the process ends by it."""
+
+
+def _announce_nothing(number: signal.Signals, frame: FrameType | None, ends: bool) -> None:  # noqa: FBT001
+    """Say nothing: the default."""
 
 
 class SignalHandler:
@@ -27,6 +33,7 @@ class SignalHandler:
         before: What ``signal.getsignal`` returned.
         flush: Waits for delivery, at most so many seconds (None: as configured).
         shutdown: The same, and keeps what is left on disk: nothing comes afterwards.
+        announce: Called first, so that what it logs is delivered, too.
     """
 
     def __init__(
@@ -35,7 +42,9 @@ class SignalHandler:
         before: Handler,
         flush: Callable[[float | None], None],
         shutdown: Callable[[float | None], None],
+        announce: Announce = _announce_nothing,
     ) -> None:
+        self._announce = announce
         self._number = number
         self._before = before
         self._flush = flush
@@ -45,6 +54,9 @@ class SignalHandler:
     def __call__(self, number: int, frame: FrameType | None) -> None:
         """Deliver, then do what would have happened without us."""
         before = self._before
+        if not self._is_busy:
+            ends = not callable(before) and before != signal.SIG_IGN
+            self._announce(self._number, frame, ends)
         if callable(before):
             # A second signal does not wait: the first one's flush goes on in the outer frame.
             self._once(lambda: self._flush(None))
@@ -71,6 +83,7 @@ def install(
     signals: Iterable[int],
     flush: Callable[[float | None], None],
     shutdown: Callable[[float | None], None],
+    announce: Announce = _announce_nothing,
 ) -> None:
     """Take over ``signals``; a signal that is taken over already is left alone.
 
@@ -93,7 +106,7 @@ def install(
                 "from here; it is left in place, call sovdev_flush before the program ends."
             )
             continue
-        signal.signal(number, SignalHandler(number, before, flush, shutdown))
+        signal.signal(number, SignalHandler(number, before, flush, shutdown, announce))
 
 
 def _checked(number: object) -> signal.Signals:

@@ -78,3 +78,38 @@ def test_the_outputs(tmp_path: Path, name: str, expected: list[str]) -> None:
 
 def test_the_quickstart_is_short() -> None:
     assert len(QUICKSTART.read_text(encoding="utf-8").splitlines()) <= 20
+
+
+def test_the_service_leaves_a_record_of_everything(tmp_path: Path) -> None:
+    variables = {
+        "NAME_APP": "orders",
+        "RUN_ENVIRONMENT": "production",
+        "PATH_TO_LOGS": str(tmp_path / "logs"),
+        "NAME_CHILD_PROCESS_IMPORT": "orders-import",
+        "WAREHOUSE_PASSWORD": "hunter2secret",
+    }
+    for arguments, code in (([], 0), (["crash"], 1)):
+        finished = subprocess.run(
+            [sys.executable, str(EXAMPLES / "service" / "service.py"), *arguments],
+            env={**os.environ, **variables},
+            cwd=tmp_path,
+            capture_output=True,
+            text=True,
+            timeout=60,
+            check=False,
+        )
+        assert finished.returncode == code, finished.stderr
+        assert finished.stdout + finished.stderr == ""
+    said = (tmp_path / "logs" / "orders.log").read_text(encoding="utf-8")
+    lines = [line.split(" | ", 3)[3] for line in said.splitlines() if line.startswith("20")]
+    assert lines == [
+        "orders starts to work",
+        "The import has ended",
+        "stock is low: 3 left",
+        "orders ends",
+        "orders starts to crash",
+        "uncaught ConnectionError: the warehouse does not take [REDACTED]",
+    ]
+    assert "hunter2secret" not in said
+    child = (tmp_path / "logs" / "orders-import.log").read_text(encoding="utf-8")
+    assert "orders-import exits with code 0: there is no stock.csv" in child

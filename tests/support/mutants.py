@@ -320,3 +320,29 @@ def child_keeps_the_parents_connection() -> None:
     from sovdev_logger.delivery import relay_grpc
 
     relay_grpc.RelayExporter.forget = lambda self: None  # type: ignore[method-assign]
+
+
+def signal_handler_does_not_bypass_loguru() -> None:
+    from sovdev_logger.outputs.loguru_sinks import LoguruHandler
+
+    LoguruHandler.bypass_loguru_in = lambda self, frame: None  # type: ignore[method-assign]
+
+
+def values_of_variables_are_shown() -> None:
+    from sovdev_logger import environment
+    from sovdev_logger.outputs import loguru_sinks
+
+    environment.redact_shown_values = lambda text, error: text
+    loguru_sinks.redact_shown_values = lambda text, error: text
+
+
+def child_keeps_its_parents_sinks() -> None:
+    from sovdev_logger import environment
+
+    environment._Process.begin_anew = lambda self: None  # type: ignore[method-assign]
+
+
+def loguru_enqueues_by_a_pipe() -> None:
+    from sovdev_logger.outputs import loguru_sinks
+
+    loguru_sinks.in_this_process = lambda: None

@@ -197,7 +197,8 @@ class Logwell:
     ) -> None:
         try:
             if source[0] is None and self._captures_source:
-                source = source_of_caller() or source
+                found = source_of_caller()
+                source = source if found is None else found[:2]
             self._core.put(self._record(level, message, metadata, service, timestamp, source))
         except Exception as error:  # noqa: BLE001 - a logging call never hurts its host
             warn_once(

@@ -85,6 +85,9 @@ class OutputHandler(logging.Handler):
         """Write one entry while another is being written in an outer frame of this thread."""
         self.write(entry)
 
+    def wait_until_written(self, deadline: float) -> None:
+        """Wait until what was taken is written, for an output that writes later."""
+
     def report(self, error: Exception) -> str:
         """Say what went wrong, once, and how to mend it; return the reason in a few words."""
         raise NotImplementedError

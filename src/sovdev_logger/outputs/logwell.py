@@ -88,7 +88,7 @@ class LogwellEncoder:
             message=fields["message"],
             timestamp=fields["timestamp"],
             service=fields["service_name"],
-            source=entry.source,
+            source=entry.source and entry.source[:2],
             metadata=dumps_line(metadata)[:-1],
         )
 

@@ -39,6 +39,11 @@ class Sanitizer:
         self._reads = 0
 
     @property
+    def redacts(self) -> bool:
+        """Whether credentials are replaced."""
+        return self._redact
+
+    @property
     def cut_count(self) -> int:
         """How many fields were cut so far."""
         cuts = next(self._cuts) - self._reads

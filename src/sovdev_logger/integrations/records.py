@@ -1,0 +1,22 @@
+"""Records of other loggers, on their way to the outputs of the service."""
+
+import logging
+from collections.abc import Callable
+
+from sovdev_logger.holder import Holder
+from sovdev_logger.outputs.base import OutputHandler
+
+Wanted = Callable[[OutputHandler], bool]
+
+
+def give_to_outputs(record: logging.LogRecord, wanted: Wanted | None = None) -> None:
+    """Hand a record to the outputs of the service, as if its own logger had got it.
+
+    Does nothing before ``sovdev_initialize``. Raises nothing.
+    """
+    service = Holder.service
+    if service is None or record.levelno < service.attachment.stdlib_logger.level:
+        return
+    for output in list(service.attachment.outputs):
+        if record.levelno >= output.level and (wanted is None or wanted(output)):
+            output.handle(record)

@@ -1,0 +1,68 @@
+"""What Loguru enqueues with, inside one process, and how long somebody waits for it."""
+
+import threading
+import time
+from collections.abc import Callable
+from queue import Full, SimpleQueue
+from typing import Any, Final
+
+_MAX_QUEUED: Final = 20_000
+_PATIENCE_SECONDS: Final = 0.05
+
+
+class BoundedQueue:
+    """A queue inside one process, for Loguru in place of a pipe between processes.
+
+    A pipe hangs a fork while it is full: the fork waits for who writes to it, and who reads from
+    it for the fork. It also pickles, and lets a child write into its parent's file.
+    """
+
+    def __init__(self) -> None:
+        self._messages: SimpleQueue[Any] = SimpleQueue()
+        self.get = self._messages.get
+
+    def put(self, message: object) -> None:
+        """Add a message; raise Full when the disk is too slow for it even after a moment."""
+        if isinstance(message, str) and self._messages.qsize() >= _MAX_QUEUED:
+            time.sleep(_PATIENCE_SECONDS)
+            if self._messages.qsize() >= _MAX_QUEUED:
+                raise Full
+        self._messages.put(message)
+
+
+def in_this_process() -> Any:
+    """Return the context that Loguru makes its queue and locks with."""
+    from multiprocessing.context import BaseContext  # noqa: PLC0415 - Loguru has imported it
+
+    class InThisProcess(BaseContext):
+        pass
+
+    context: Any = InThisProcess()
+    context.SimpleQueue, context.Event, context.Lock = (
+        BoundedQueue,
+        threading.Event,
+        threading.Lock,
+    )
+    return context
+
+
+class Completer:
+    """Waits for Loguru's queues in a thread of its own, because Loguru knows no deadline."""
+
+    def __init__(self, complete: Callable[[], object]) -> None:
+        self._complete = complete
+        self._requests: SimpleQueue[threading.Event] = SimpleQueue()
+        # Now: while the interpreter ends no thread can be started.
+        threading.Thread(target=self._run, name="sovdev-loguru-flush", daemon=True).start()
+
+    def wait(self, deadline: float) -> bool:
+        """Return whether everything queued was written by the deadline."""
+        done = threading.Event()
+        self._requests.put(done)
+        return done.wait(max(0.0, deadline - time.monotonic()))
+
+    def _run(self) -> None:
+        while True:
+            done = self._requests.get()
+            self._complete()
+            done.set()
