@@ -669,7 +669,8 @@ for thread in threads:
     thread.join()
 """
     )
-    run(tmp_path, body, **variables(tmp_path))
+    # Rotation makes the writer slow, so that what is queued is more than a pipe holds.
+    run(tmp_path, body, **variables(tmp_path, LOG_MAX_SIZE="0.02", LOG_FILE_PATH=""))
 
 
 @pytest.mark.parametrize(
