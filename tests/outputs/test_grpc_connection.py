@@ -4,11 +4,12 @@ import socket
 import threading
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 
 import h2.config
 import h2.connection
 import h2.events
+import h2.exceptions
 import pytest
 
 from sovdev_logger.delivery.grpc_connection import (
@@ -48,13 +49,15 @@ def answering(*frames: Callable[[h2.connection.H2Connection, int], None]) -> Ser
         protocol = h2.connection.H2Connection(h2.config.H2Configuration(client_side=False))
         protocol.initiate_connection()
         connection.sendall(protocol.data_to_send())
-        while data := connection.recv(65_536):
-            for event in protocol.receive_data(data):
-                if isinstance(event, h2.events.RequestReceived):
-                    assert event.stream_id is not None
-                    for frame in frames:
-                        frame(protocol, event.stream_id)
-            connection.sendall(protocol.data_to_send())
+        # After a GOAWAY it takes nothing any more, and the client may be gone.
+        with suppress(h2.exceptions.ProtocolError, ConnectionError):
+            while data := connection.recv(65_536):
+                for event in protocol.receive_data(data):
+                    if isinstance(event, h2.events.RequestReceived):
+                        assert event.stream_id is not None
+                        for frame in frames:
+                            frame(protocol, event.stream_id)
+                connection.sendall(protocol.data_to_send())
 
     return serve
 
