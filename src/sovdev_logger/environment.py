@@ -16,7 +16,7 @@ from sovdev_logger import signal_handlers
 from sovdev_logger.child_processes import end_with_multiprocessing_child
 from sovdev_logger.holder import Holder
 from sovdev_logger.integrations.records import give_to_outputs
-from sovdev_logger.integrations.stdlib import CaptureHandler
+from sovdev_logger.integrations.stdlib import sovdev_capture_logging
 from sovdev_logger.lifecycle import stop_service
 from sovdev_logger.outputs.loguru_sinks import LoguruHandler, LoguruSinks
 from sovdev_logger.process_records import ProcessRecords, end_process, place_of
@@ -219,10 +219,7 @@ def _connect(process: _Process) -> None:
         diagnose=False,
         filter=is_not_ours,
     )
-    root = logging.getLogger()
-    if not any(isinstance(handler, CaptureHandler) for handler in root.handlers):
-        root.addHandler(CaptureHandler())
-        root.setLevel(service.settings.level.stdlib_number)
+    sovdev_capture_logging(service.settings.level.stdlib_number)
     _handle_signals()
     _end_later()
 
@@ -286,7 +283,7 @@ def _record(level: int, message: str, error: BaseException | None, place: Source
     )
     process, service = _Here.process, Holder.service
     if service is not None:
-        entry = service.adopt(record)
+        entry = service.logger.adopt(record)
         if error is not None and entry is not None and service.sanitizer.redacts:
             for name in _TEXTS & entry.fields.keys():
                 entry.fields[name] = redact_shown_values(entry.fields[name], error)

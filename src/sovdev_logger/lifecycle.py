@@ -19,6 +19,7 @@ from sovdev_logger.outputs.base import OutputHandler
 from sovdev_logger.outputs.console import ConsoleHandler
 from sovdev_logger.outputs.json_file import JsonFileHandler
 from sovdev_logger.peers import PeerResolver
+from sovdev_logger.records import is_told_already
 from sovdev_logger.safety.sanitizer import Sanitizer
 from sovdev_logger.sampling import process as sampling_of_process
 from sovdev_logger.sampling.settings import SamplingSettings
@@ -112,8 +113,13 @@ class Service:
             sampling_of_process.add_follower(self)
 
     def adopt(self, record: logging.LogRecord) -> Entry | None:
-        """Return the entry of a plain ``logging`` record; our own traffic makes none."""
-        return None if is_own_traffic() else self.logger.adopt(record)
+        """Return the entry of a plain ``logging`` record.
+
+        Our own traffic makes none, and an exception that an entry tells of makes no other.
+        """
+        if is_own_traffic() or is_told_already(record):
+            return None
+        return self.logger.adopt(record)
 
     def _start_sampling(self, settings: SamplingSettings) -> None:
         from sovdev_logger.sampling.stage import start_stage  # noqa: PLC0415 - not for all

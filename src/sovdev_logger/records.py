@@ -1,6 +1,7 @@
 """Stdlib records: made for entries when somebody else listens, and read when others made them."""
 
 import logging
+from contextlib import suppress
 from typing import Final
 
 from sovdev_logger.entry import Entry
@@ -9,10 +10,15 @@ from sovdev_logger.sampling.rates import RATE_ATTRIBUTE
 ENTRY_ATTRIBUTE: Final = "_sovdev_entry"
 """Where a record carries its entry; the underscore keeps it out of other formatters' extras."""
 
+GIVEN_ATTRIBUTE: Final = "_sovdev_given"
+"""Marks a record that a handler of ours has handed to the outputs."""
+
+_LOGGED: Final = "__sovdev_logged__"
+
 _SECOND_NS: Final = 1_000_000_000
 _MILLISECOND_NS: Final = 1_000_000
 
-_OURS: Final = frozenset({ENTRY_ATTRIBUTE, RATE_ATTRIBUTE})
+_OURS: Final = frozenset({ENTRY_ATTRIBUTE, GIVEN_ATTRIBUTE, RATE_ATTRIBUTE})
 
 RESERVED_ATTRIBUTES: Final = frozenset(
     {
@@ -58,3 +64,15 @@ def extra_of(record: logging.LogRecord) -> dict[str, object] | None:
         if name not in RESERVED_ATTRIBUTES and name not in _OURS
     }
     return extra or None
+
+
+def mark_as_logged(error: BaseException) -> None:
+    """Have later records about an exception left out: an entry tells of it."""
+    with suppress(Exception):
+        setattr(error, _LOGGED, True)
+
+
+def is_told_already(record: logging.LogRecord) -> bool:
+    """Return whether an entry tells of the record's exception."""
+    error = record.exc_info[1] if record.exc_info else None
+    return error is not None and getattr(error, _LOGGED, False) is True

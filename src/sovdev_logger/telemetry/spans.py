@@ -77,6 +77,10 @@ class SovdevSpan:
         """End this span, as ``sovdev_end_span`` does."""
         self._spans.end(self, error)
 
+    def describe(self, name: str, attributes: object) -> None:
+        """Give it a better name, and more attributes. Raises nothing."""
+        self._spans.describe(self, name, attributes)
+
     def __enter__(self) -> "SovdevSpan":
         return self
 
@@ -107,12 +111,19 @@ class Spans:
         self.own_tracer = own_tracer
         self._counts = counts
 
-    def start(self, operation_name: object, attributes: object, peer: str | None) -> SovdevSpan:
+    def start(
+        self,
+        operation_name: object,
+        attributes: object,
+        peer: str | None,
+        kind: SpanKind | None = None,
+    ) -> SovdevSpan:
         """Start a span and make it current; ``peer`` is a system id and makes it a client span."""
         before = otel_context.get_current()
         parent = trace.set_span_in_context(_current_span(before), before)
         name = self._sanitizer.text(operation_name) or "unknown"
-        kind = SpanKind.INTERNAL if peer is None else SpanKind.CLIENT
+        if kind is None:
+            kind = SpanKind.INTERNAL if peer is None else SpanKind.CLIENT
         described = span_attributes(attributes, self._sanitizer)
         if peer is not None:
             described |= dict.fromkeys(PEER_ATTRIBUTES, peer)
@@ -140,6 +151,14 @@ class Spans:
             span._otel_span.end()  # noqa: SLF001
         except Exception as failure:  # noqa: BLE001 - the processors may be anybody's
             _say_failure("end", failure)
+
+    def describe(self, span: SovdevSpan, name: str, attributes: object) -> None:
+        """Rename a span and add attributes to it."""
+        try:
+            span._otel_span.update_name(name)  # noqa: SLF001 - the handle is this module's
+            span._otel_span.set_attributes(span_attributes(attributes, self._sanitizer))  # noqa: SLF001
+        except Exception as failure:  # noqa: BLE001 - the tracer may be anybody's
+            _say_failure("description", failure)
 
     def _start_otel_span(
         self,

@@ -1,0 +1,249 @@
+"""Django: an app that initialises, and a middleware for each request, sync and async.
+
+INSTALLED_APPS = ["sovdev_logger.integrations.django.SovdevConfig", ...]
+MIDDLEWARE = ["sovdev_logger.integrations.django.SovdevMiddleware", ...]
+SOVDEV = {"SERVICE_NAME": "orders"}
+"""
+
+import asyncio
+import sys
+from collections.abc import AsyncIterator, Iterator, Mapping
+from typing import Any, Final
+
+from sovdev_logger.integrations.requests import (
+    DEFAULT_QUIET_PATHS,
+    REQUEST_ID_HEADER,
+    Incoming,
+    RequestOptions,
+    RequestScope,
+    request_options,
+)
+from sovdev_logger.integrations.stdlib import leave_out, sovdev_capture_logging
+from sovdev_logger.records import mark_as_logged
+from sovdev_logger.service_api import DEFAULT_VERSION, sovdev_initialize
+
+try:
+    from asgiref.sync import iscoroutinefunction, markcoroutinefunction
+    from django.apps import AppConfig
+    from django.conf import settings
+    from django.core.exceptions import ImproperlyConfigured
+    from django.core.signals import got_request_exception
+    from django.utils.module_loading import import_string
+except ImportError as error:
+    raise ImportError("Django is missing: install sovdev-logger[django]") from error
+
+_ATTRIBUTE: Final = "_sovdev_request"
+_KNOWN: Final = frozenset(
+    {
+        "SERVICE_NAME",
+        "SERVICE_VERSION",
+        "PEER_SERVICES",
+        "RESOLVER",
+        "QUIET_PATHS",
+        "LOG_QUERY",
+        "LOG_BODIES",
+        "CAPTURE_LOGGING",
+    }
+)
+
+
+class SovdevConfig(AppConfig):  # type: ignore[misc]
+    """Initialises the logger when Django starts, by the setting ``SOVDEV``.
+
+    Keys of it: ``SERVICE_NAME`` (needed), ``SERVICE_VERSION``, ``PEER_SERVICES``, ``RESOLVER`` (a
+    function or its dotted path, gets the request), ``QUIET_PATHS``, ``LOG_QUERY``, ``LOG_BODIES``,
+    and ``CAPTURE_LOGGING`` (a level, default ``"info"``; None when ``LOGGING`` names our handler).
+
+    Raises:
+        ImproperlyConfigured: ``SOVDEV`` is missing, has unknown keys or values that cannot be used.
+
+    Specification: integrations, Django.
+    """
+
+    name = "sovdev_logger.integrations.django"
+    label = "sovdev_logger"
+    verbose_name = "sovdev-logger"
+
+    def ready(self) -> None:
+        """Initialise, and bring Django's own records in."""
+        _start()
+
+
+class SovdevMiddleware:
+    """Gives each request its trace, its span, its context and its entry; put it first.
+
+    Args:
+        get_response: The rest of the chain, sync or async.
+
+    Raises:
+        ImproperlyConfigured: ``SOVDEV`` cannot be used.
+
+    Specification: integrations, Django.
+    """
+
+    sync_capable = True
+    async_capable = True
+
+    def __init__(self, get_response: Any) -> None:
+        _start()  # in case the app is not among INSTALLED_APPS
+        self._get_response = get_response
+        self._options = _options()
+        self._is_async = iscoroutinefunction(get_response)
+        if self._is_async:
+            markcoroutinefunction(self)
+
+    def __call__(self, request: Any) -> Any:
+        """Serve one request."""
+        if self._is_async:
+            return self._serve_async(request)
+        scope = self._begin(request)
+        try:
+            response = self._get_response(request)
+        except BaseException as error:
+            scope.fail(error)
+            scope.end()
+            raise
+        return _finish(scope, response)
+
+    async def _serve_async(self, request: Any) -> Any:
+        scope = self._begin(request)
+        try:
+            response = await self._get_response(request)
+        except asyncio.CancelledError:
+            scope.was_cut_off = True
+            scope.end()
+            raise
+        except BaseException as error:
+            scope.fail(error)
+            scope.end()
+            raise
+        return _finish(scope, response)
+
+    def process_view(self, request: Any, view: Any, *_: Any) -> None:
+        """Note the route, and ask whom the request is for: who is logged in is known by now."""
+        scope = getattr(request, _ATTRIBUTE, None)
+        if isinstance(scope, RequestScope):
+            route = getattr(request.resolver_match, "route", None)
+            scope.route = f"/{route.removeprefix('^').removesuffix('$')}" if route else None
+            view = getattr(view, "view_class", view)
+            scope.function_name = getattr(view, "__name__", None)
+            scope.resolve(request)
+
+    def _begin(self, request: Any) -> RequestScope:
+        scope = RequestScope(_incoming(request), self._options)
+        setattr(request, _ATTRIBUTE, scope)
+        scope.begin()
+        if scope.wants_body and request.META.get("CONTENT_LENGTH"):
+            scope.add_to_body(request.body)
+        return scope
+
+
+def _start() -> None:
+    """Initialise by the settings; again, it changes nothing."""
+    given = _settings()
+    try:
+        sovdev_initialize(
+            given.get("SERVICE_NAME", ""),
+            given.get("SERVICE_VERSION", DEFAULT_VERSION),
+            given.get("PEER_SERVICES"),
+        )
+        _options()
+        level = given.get("CAPTURE_LOGGING", "info")
+        if level is not None:
+            sovdev_capture_logging(level)
+    except (TypeError, ValueError, ImportError) as error:
+        raise ImproperlyConfigured(f"SOVDEV: {error}") from error
+    # Our entry of the request tells the same, with the exception.
+    leave_out("django.request", lambda record: _scope_of(record) is not None)
+    got_request_exception.connect(_note_exception, dispatch_uid="sovdev_logger")
+
+
+def _finish(scope: RequestScope, response: Any) -> Any:
+    scope.note_response(response.status_code)
+    if REQUEST_ID_HEADER not in response:
+        response[REQUEST_ID_HEADER] = scope.request_id
+    if getattr(response, "streaming", False):
+        until_sent = _until_sent_async if response.is_async else _until_sent
+        response.streaming_content = until_sent(scope, response.streaming_content)
+    else:
+        scope.end()
+    return response
+
+
+def _until_sent(scope: RequestScope, parts: Any) -> Iterator[Any]:
+    """Pass the parts of a streaming response on; the request ends with them."""
+    is_complete = False
+    try:
+        yield from parts
+        is_complete = True
+    except Exception as error:
+        scope.fail(error)
+        raise
+    finally:
+        scope.was_cut_off = not is_complete and scope.error is None
+        scope.end()
+
+
+async def _until_sent_async(scope: RequestScope, parts: Any) -> AsyncIterator[Any]:
+    is_complete = False
+    try:
+        async for part in parts:
+            yield part
+        is_complete = True
+    except Exception as error:
+        scope.fail(error)
+        raise
+    finally:
+        scope.was_cut_off = not is_complete and scope.error is None
+        scope.end()
+
+
+def _note_exception(request: Any = None, **_: Any) -> None:
+    scope = getattr(request, _ATTRIBUTE, None)
+    error = sys.exc_info()[1]
+    if isinstance(scope, RequestScope) and error is not None:
+        scope.fail(error)
+        mark_as_logged(error)
+
+
+def _scope_of(record: Any) -> RequestScope | None:
+    scope = getattr(getattr(record, "request", None), _ATTRIBUTE, None)
+    return scope if isinstance(scope, RequestScope) else None
+
+
+def _settings() -> Mapping[str, Any]:
+    given = getattr(settings, "SOVDEV", None)
+    if not isinstance(given, Mapping):
+        raise ImproperlyConfigured('SOVDEV is missing: set SOVDEV = {"SERVICE_NAME": "orders"}')
+    unknown = sorted(map(str, given.keys() - _KNOWN))
+    if unknown:
+        raise ImproperlyConfigured(
+            f"SOVDEV has unknown keys: {', '.join(unknown)}; known are {', '.join(sorted(_KNOWN))}"
+        )
+    return given
+
+
+def _options() -> RequestOptions:
+    given = _settings()
+    resolver = given.get("RESOLVER")
+    return request_options(
+        import_string(resolver) if isinstance(resolver, str) else resolver,
+        given.get("QUIET_PATHS", DEFAULT_QUIET_PATHS),
+        log_query=bool(given.get("LOG_QUERY", False)),
+        log_bodies=bool(given.get("LOG_BODIES", False)),
+    )
+
+
+def _incoming(request: Any) -> Incoming:
+    meta = request.META
+    port = str(meta.get("SERVER_PORT", ""))
+    return Incoming(
+        method=str(request.method),
+        path=str(request.path),
+        scheme=str(request.scheme),
+        query=str(meta.get("QUERY_STRING", "")),
+        headers={name.lower(): value for name, value in request.headers.items()},
+        server=(str(meta.get("SERVER_NAME", "")), int(port) if port.isdecimal() else None),
+        client_address=meta.get("REMOTE_ADDR"),
+        http_version=str(meta.get("SERVER_PROTOCOL", "")).removeprefix("HTTP/") or None,
+    )
