@@ -22,6 +22,7 @@ from sovdev_logger.environment import (
     sovdev_exit,
     sovdev_initialize_environment,
 )
+from sovdev_logger.integrations.stdlib import sovdev_capture_logging
 from sovdev_logger.levels import SOVDEV_LOGLEVELS
 from sovdev_logger.output_tests import ConnectionResult, sovdev_test_connection
 from sovdev_logger.peers import PeerServices, create_peer_services
@@ -34,6 +35,7 @@ from sovdev_logger.service_api import (
 )
 from sovdev_logger.status import OutputStatus, SamplingStatus, Status
 from sovdev_logger.telemetry.spans import SovdevSpan
+from sovdev_logger.tracing_api import sovdev_carry, sovdev_inject_headers, sovdev_span
 
 __all__ = [
     "SOVDEV_LOGLEVELS",
@@ -44,6 +46,8 @@ __all__ = [
     "SovdevSpan",
     "Status",
     "create_peer_services",
+    "sovdev_capture_logging",
+    "sovdev_carry",
     "sovdev_child_environment",
     "sovdev_end_span",
     "sovdev_exit",
@@ -51,12 +55,14 @@ __all__ = [
     "sovdev_generate_trace_id",
     "sovdev_initialize",
     "sovdev_initialize_environment",
+    "sovdev_inject_headers",
     "sovdev_install_signal_handlers",
     "sovdev_log",
     "sovdev_log_job_progress",
     "sovdev_log_job_status",
     "sovdev_set_context",
     "sovdev_shutdown",
+    "sovdev_span",
     "sovdev_start_span",
     "sovdev_status",
     "sovdev_test_connection",

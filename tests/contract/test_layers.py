@@ -33,7 +33,7 @@ LAYERS: list[set[str]] = [
     {"process_records", "remote_outputs", "signal_handlers"},
     {"lifecycle"},
     {"holder"},
-    {"api", "service_api", "diagnostics", "logwell", "output_tests"},
+    {"api", "service_api", "tracing_api", "diagnostics", "logwell", "output_tests"},
     {"integrations"},
     {"environment"},
     {"testing"},

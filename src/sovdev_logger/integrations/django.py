@@ -20,12 +20,13 @@ from sovdev_logger.integrations.requests import (
 )
 from sovdev_logger.integrations.stdlib import leave_out, sovdev_capture_logging
 from sovdev_logger.records import mark_as_logged
-from sovdev_logger.service_api import DEFAULT_VERSION, sovdev_initialize
+from sovdev_logger.service_api import DEFAULT_VERSION, sovdev_flush, sovdev_initialize
 
 try:
     from asgiref.sync import iscoroutinefunction, markcoroutinefunction
     from django.apps import AppConfig
     from django.conf import settings
+    from django.core.asgi import get_asgi_application as _get_asgi_application
     from django.core.exceptions import ImproperlyConfigured
     from django.core.signals import got_request_exception
     from django.utils.module_loading import import_string
@@ -136,6 +137,29 @@ class SovdevMiddleware:
         if scope.wants_body and request.META.get("CONTENT_LENGTH"):
             scope.add_to_body(request.body)
         return scope
+
+
+def get_asgi_application() -> Any:
+    """Return Django's ASGI application, with a flush when the server shuts it down.
+
+    Use it in ``asgi.py`` instead of Django's own, which knows no shutdown: servers such as uvicorn
+    end by the signal that they got, without exit hooks.
+
+    Specification: integrations, Django.
+    """
+    application = _get_asgi_application()
+
+    async def with_lifespan(scope: Any, receive: Any, send: Any) -> None:
+        if scope["type"] != "lifespan":
+            await application(scope, receive, send)
+            return
+        await receive()
+        await send({"type": "lifespan.startup.complete"})
+        await receive()
+        await asyncio.get_running_loop().run_in_executor(None, sovdev_flush)
+        await send({"type": "lifespan.shutdown.complete"})
+
+    return with_lifespan
 
 
 def _start() -> None:

@@ -14,9 +14,7 @@ from typing import Any, Final
 
 from opentelemetry import context as otel_context
 from opentelemetry import trace
-from opentelemetry.context import Context
 from opentelemetry.trace import SpanKind
-from opentelemetry.trace.propagation.tracecontext import TraceContextTextMapPropagator
 
 from sovdev_logger.context import (
     CONTEXT_FIELDS,
@@ -29,7 +27,7 @@ from sovdev_logger.identifiers import new_uuid
 from sovdev_logger.records import mark_as_logged
 from sovdev_logger.safety.redaction import redact_text
 from sovdev_logger.selflog import warn_once
-from sovdev_logger.telemetry.spans import SovdevSpan
+from sovdev_logger.telemetry.spans import SovdevSpan, extract
 
 Resolver = Callable[[Any], Any]
 """Returns whom a request is for: a mapping with ``client_name``, ``service_principal``,
@@ -56,7 +54,6 @@ _METHODS: Final = frozenset(
 _SERVER_ERROR: Final = 500
 _CLIENT_ERROR: Final = 400
 _CLIENT_CLOSED: Final = 499
-_PROPAGATOR: Final = TraceContextTextMapPropagator()
 
 _request_id: ContextVar[str | None] = ContextVar("sovdev_request_id", default=None)
 
@@ -157,12 +154,7 @@ class RequestScope:
         if service is None or trace.get_current_span().is_recording():
             return  # somebody else's instrumentation has a span for this request
         incoming = self._incoming
-        carrier = {
-            name: value
-            for name in ("traceparent", "tracestate")
-            if (value := incoming.headers.get(name)) is not None
-        }
-        otel_context.attach(_PROPAGATOR.extract(carrier, context=Context()))
+        otel_context.attach(extract(incoming.headers))
         self._span = service.spans.start(
             self._span_name(), self._span_attributes(), None, kind=SpanKind.SERVER
         )
@@ -184,17 +176,10 @@ class RequestScope:
 
     def apply(self, names: object) -> None:
         """Set the context to what a resolver returned."""
-        if isinstance(names, Mapping):
-            service = Holder.service
-            merge_request_fields(
-                {
-                    name: service.sanitizer.text(names[name]) if service else str(names[name])
-                    for name in CONTEXT_FIELDS
-                    if names.get(name) is not None
-                }
-            )
-        elif names is not None:
-            self.say_resolver(TypeError(f"it returned a {type(names).__name__}, not a mapping"))
+        try:
+            whom(names)
+        except Exception as error:  # noqa: BLE001 - it is the application's
+            _say(error)
 
     def say_resolver(self, error: Exception) -> None:
         """Say that the resolver failed."""
@@ -332,6 +317,26 @@ class RequestScope:
         span.describe(self._span_name(), attributes)
         failed = f"HTTP {status}" if status >= _SERVER_ERROR else None
         span.end(self.error or failed)
+
+
+def whom(names: object) -> None:
+    """Set the context of this task or thread to what a resolver returned.
+
+    Raises:
+        TypeError: It is neither a mapping nor None.
+    """
+    if names is None:
+        return
+    if not isinstance(names, Mapping):
+        raise TypeError(f"it returned a {type(names).__name__}, not a mapping")
+    service = Holder.service
+    merge_request_fields(
+        {
+            name: service.sanitizer.text(names[name]) if service else str(names[name])
+            for name in CONTEXT_FIELDS
+            if names.get(name) is not None
+        }
+    )
 
 
 def _usable_id(given: str | None) -> str:

@@ -4,6 +4,7 @@ import sys
 import threading
 import time
 import traceback
+from collections.abc import Mapping, MutableMapping
 from itertools import count
 from types import TracebackType
 from typing import Final
@@ -20,6 +21,7 @@ from opentelemetry.trace import (
     TraceFlags,
     Tracer,
 )
+from opentelemetry.trace.propagation.tracecontext import TraceContextTextMapPropagator
 from opentelemetry.util.types import AttributeValue
 
 from sovdev_logger.identifiers import new_trace_id
@@ -35,6 +37,7 @@ PEER_ATTRIBUTES: Final = ("peer.service", "service.peer.name")
 
 _SPAN_KEY: Final = otel_context.create_key("sovdev-span")
 _SPAN_ID_DIGITS: Final = 16
+_PROPAGATOR: Final = TraceContextTextMapPropagator()
 
 
 class SovdevSpan:
@@ -226,6 +229,19 @@ def active_span() -> ActiveSpan | None:
     return ActiveSpan(
         trace.format_trace_id(span_context.trace_id), trace.format_span_id(span_context.span_id)
     )
+
+
+def inject(headers: MutableMapping[str, str]) -> None:
+    """Write the W3C headers of the current span, if there is one."""
+    current = otel_context.get_current()
+    span = _current_span(current)
+    _PROPAGATOR.inject(headers, context=trace.set_span_in_context(span, current))
+
+
+def extract(headers: Mapping[str, str]) -> Context:
+    """Return the context that a caller's W3C headers tell of; an empty one if they tell nothing."""
+    carrier = {name: value for name, value in headers.items() if name in _PROPAGATOR.fields}
+    return _PROPAGATOR.extract(carrier, context=Context())
 
 
 def _current_span(current: Context) -> trace.Span:

@@ -1,0 +1,113 @@
+"""Celery with a broker of files and worker processes that are really forked."""
+
+import os
+import signal
+import subprocess
+import sys
+from collections import Counter
+from pathlib import Path
+
+import pytest
+
+from support.otlp_receiver import OtlpReceiver
+from support.processes import run
+from support.service import environment
+
+HERE = Path(__file__).parent
+
+
+def start_worker(
+    folder: Path, receiver: OtlpReceiver, *arguments: str
+) -> "subprocess.Popen[bytes]":
+    worker = [sys.executable, "-m", "celery", "-A", "celery_app", "worker", "--loglevel=INFO"]
+    quiet = ["--without-gossip", "--without-mingle", "--without-heartbeat"]
+    with (folder / "worker.txt").open("wb") as said:
+        return subprocess.Popen(
+            [*worker, *quiet, *arguments],
+            env={**os.environ, **variables(folder, receiver)},
+            cwd=HERE,
+            stdout=subprocess.DEVNULL,
+            stderr=said,
+            start_new_session=True,
+        )
+
+
+def variables(folder: Path, receiver: OtlpReceiver) -> dict[str, str]:
+    return environment(
+        folder,
+        CELERY_FOLDER=str(folder / "broker"),
+        OTEL_EXPORTER_OTLP_ENDPOINT=receiver.endpoint,
+        LOG_TO_FILE="false",
+        PYTHONPATH=str(HERE),
+    )
+
+
+def send(folder: Path, receiver: OtlpReceiver, code: str) -> str:
+    body = "import sovdev_logger as log\nfrom celery_app import add, again, fail\n" + code
+    return run(folder, body, **variables(folder, receiver))[0]
+
+
+def outcomes(receiver: OtlpReceiver) -> Counter[str]:
+    """Count what is said of tasks, but that they were received."""
+    told = [message for message in receiver.messages() if message.startswith("Task ")]
+    return Counter(message for message in told if not message.endswith("received"))
+
+
+def stop(worker: "subprocess.Popen[bytes]") -> None:
+    worker.send_signal(signal.SIGTERM)
+    try:
+        worker.wait(40)
+    finally:
+        if worker.poll() is None:
+            os.killpg(worker.pid, signal.SIGKILL)
+            worker.wait()
+
+
+@pytest.mark.parametrize("arguments", [["-c2"], ["-c2", "--max-tasks-per-child=1"]])
+def test_each_task_has_an_entry_and_a_span(tmp_path: Path, arguments: list[str]) -> None:
+    count = 1000 if len(arguments) == 1 else 40
+    with OtlpReceiver() as receiver:
+        worker = start_worker(tmp_path, receiver, *arguments)
+        try:
+            trace = send(
+                tmp_path,
+                receiver,
+                f"""
+with log.sovdev_span("sender") as span:
+    for number in range({count}):
+        add.delay(number)
+print(span.trace_id, end="")
+log.sovdev_shutdown()
+""",
+            )
+            done = "Task celery_app.add succeeded"
+            receiver.wait_for(lambda r: outcomes(r)[done] >= count, timeout_seconds=100)
+        finally:
+            stop(worker)
+        assert outcomes(receiver) == {done: count}
+        inside = Counter(m for m in receiver.messages() if m.startswith("inside"))
+        assert inside == {f"inside {number}": 1 for number in range(count)}
+        spans = [span for _, _, _, span in receiver.spans() if span.name == "run celery_app.add"]
+        assert len({span.span_id for span in spans}) == len(spans) == count
+        assert {span.trace_id.hex() for span in spans} == {trace}
+
+
+def test_failures_and_retries(tmp_path: Path) -> None:
+    with OtlpReceiver() as receiver:
+        worker = start_worker(tmp_path, receiver, "-c1")
+        try:
+            send(tmp_path, receiver, "fail.delay(1)\nagain.delay(2)\n")
+            receiver.wait_for(lambda r: sum(outcomes(r).values()) >= 3, timeout_seconds=60)
+        finally:
+            stop(worker)
+        assert outcomes(receiver) == {
+            "Task celery_app.fail failed": 1,
+            "Task celery_app.again is retried": 1,
+            "Task celery_app.again failed": 1,
+        }
+        told = [
+            {p.key: p.value.string_value for p in record.attributes}.get("exception_message")
+            for _, _, _, record in receiver.log_records()
+        ]
+        assert told.count("no 1") == 1
+        assert told.count("away 2") == 2
