@@ -113,3 +113,65 @@ def test_the_service_leaves_a_record_of_everything(tmp_path: Path) -> None:
     assert "hunter2secret" not in said
     child = (tmp_path / "logs" / "orders-import.log").read_text(encoding="utf-8")
     assert "orders-import exits with code 0: there is no stock.csv" in child
+
+
+def run_example(folder: Path, code: str, where: Path, **more: str) -> list[str]:
+    """Run code beside an example and return the messages that it logged."""
+    finished = subprocess.run(
+        [sys.executable, "-c", code],
+        env={**os.environ, **environment(folder), "PYTHONPATH": str(where), **more},
+        cwd=folder,
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
+    assert finished.returncode == 0, finished.stderr
+    told = [entry["message"] for entry in read_lines(folder / "dev.log")]
+    return [one for one in told if not one.startswith("HTTP Request:")]  # the test client's own
+
+
+@pytest.mark.parametrize(
+    ("name", "client", "route"),
+    [
+        (
+            "fastapi",
+            "from fastapi.testclient import TestClient\nget = TestClient(app.app).get",
+            "/items/{item}",
+        ),
+        ("flask", "get = app.app.test_client().get", "/items/<int:item>"),
+        ("django", "from django.test import Client\nget = Client().get", "/items/<int:item>/"),
+    ],
+)
+def test_the_web_examples(tmp_path: Path, name: str, client: str, route: str) -> None:
+    slash = "/" if name == "django" else ""
+    code = f"import app\n{client}\n"
+    code += f"for item in (17, 101):\n    get(f'/items/{{item}}{slash}').close()\n"
+    assert run_example(tmp_path, code, EXAMPLES / name) == [
+        "Looking up an item",
+        f"GET {route} 200",
+        "Looking up an item",
+        "no such item",
+        f"GET {route} 404",
+    ]
+
+
+def test_the_example_of_celery(tmp_path: Path) -> None:
+    code = "import tasks\ntasks.app.conf.task_always_eager = True\nprint(tasks.pay.apply((16,)))\n"
+    code += "tasks.pay.apply((17,))"
+    assert run_example(tmp_path, code, EXAMPLES / "celery", TMPDIR=str(tmp_path)) == [
+        "Paying",
+        "Task tasks.pay succeeded",
+        "Paying",
+        "Task tasks.pay failed",
+    ]
+
+
+def test_the_examples_of_other_loggers_and_lambda(tmp_path: Path) -> None:
+    code = "import runpy, sys\nrunpy.run_path(sys.path[1] + '/{}.py', run_name='__main__')"
+    assert run_example(tmp_path, code.format("other_loggers"), EXAMPLES) == [
+        "by stdlib",
+        "by structlog",
+        "by Loguru",
+    ]
+    assert run_example(tmp_path, code.format("lambda_handler"), EXAMPLES)[3:] == ["Order received"]

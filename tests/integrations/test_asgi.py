@@ -311,3 +311,39 @@ def test_wrong_arguments_are_told_at_the_start() -> None:
         SovdevMiddleware(FastAPI(), resolver=5)  # type: ignore[arg-type]
     with pytest.raises(TypeError, match="quiet_paths must be a list"):
         SovdevMiddleware(FastAPI(), quiet_paths="/health")
+
+
+@pytest.mark.filterwarnings("ignore::DeprecationWarning")
+def test_quart_and_litestar(logged: Captured) -> None:
+    import litestar
+    import quart
+    from litestar.testing import TestClient as LitestarClient
+
+    application = quart.Quart("orders")
+
+    @application.get("/things/<int:thing>")
+    async def show(thing: int) -> str:
+        return sovdev_request_id() or ""
+
+    application.asgi_app = SovdevMiddleware(application.asgi_app)  # type: ignore[method-assign, assignment, arg-type]
+    answer = asyncio.run(_get(application))
+    assert answer == "abc-1"
+
+    @litestar.get("/things/{thing:int}")
+    async def read_thing(thing: int) -> int:
+        return thing
+
+    with LitestarClient(
+        litestar.Litestar([read_thing], middleware=[_litestar], logging_config=None)
+    ) as client:
+        assert client.get("/things/5").status_code == 200
+    assert logged.messages == ["GET /things/5 200", "GET /things/{thing} 200"]
+
+
+async def _get(application: Any) -> str:
+    answer = await application.test_client().get("/things/5", headers={"X-Request-ID": "abc-1"})
+    return str((await answer.get_data()).decode())
+
+
+def _litestar(app: Any) -> SovdevMiddleware:
+    return SovdevMiddleware(app)

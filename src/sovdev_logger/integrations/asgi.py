@@ -4,14 +4,13 @@ import asyncio
 from collections.abc import Awaitable, Callable, Iterable, Mapping, MutableMapping
 from typing import Any, Final
 
-from sovdev_logger.integrations.requests import (
+from sovdev_logger.integrations.request_options import (
     DEFAULT_QUIET_PATHS,
-    REQUEST_ID_HEADER,
     Incoming,
-    RequestScope,
     Resolver,
     request_options,
 )
+from sovdev_logger.integrations.requests import REQUEST_ID_HEADER, RequestScope
 from sovdev_logger.service_api import DEFAULT_VERSION, sovdev_flush, sovdev_initialize
 
 Scope = MutableMapping[str, Any]

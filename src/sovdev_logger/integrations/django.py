@@ -10,14 +10,13 @@ import sys
 from collections.abc import AsyncIterator, Iterator, Mapping
 from typing import Any, Final
 
-from sovdev_logger.integrations.requests import (
+from sovdev_logger.integrations.request_options import (
     DEFAULT_QUIET_PATHS,
-    REQUEST_ID_HEADER,
     Incoming,
     RequestOptions,
-    RequestScope,
     request_options,
 )
+from sovdev_logger.integrations.requests import REQUEST_ID_HEADER, RequestScope
 from sovdev_logger.integrations.stdlib import leave_out, sovdev_capture_logging
 from sovdev_logger.records import mark_as_logged
 from sovdev_logger.service_api import DEFAULT_VERSION, sovdev_flush, sovdev_initialize

@@ -7,9 +7,8 @@ here, so that it is the same everywhere.
 import contextlib
 import re
 import time
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Mapping
 from contextvars import ContextVar
-from dataclasses import dataclass, field
 from typing import Any, Final
 
 from opentelemetry import context as otel_context
@@ -24,26 +23,12 @@ from sovdev_logger.context import (
 )
 from sovdev_logger.holder import Holder
 from sovdev_logger.identifiers import new_uuid
+from sovdev_logger.integrations.request_options import Incoming, RequestOptions
 from sovdev_logger.records import mark_as_logged
 from sovdev_logger.safety.redaction import redact_text
 from sovdev_logger.selflog import warn_once
 from sovdev_logger.telemetry.spans import SovdevSpan, extract
 
-Resolver = Callable[[Any], Any]
-"""Returns whom a request is for: a mapping with ``client_name``, ``service_principal``,
-``acting_user``, or None; gets the framework's request."""
-
-DEFAULT_QUIET_PATHS: Final = (
-    "/health",
-    "/healthz",
-    "/health/live",
-    "/health/ready",
-    "/livez",
-    "/readyz",
-    "/ready",
-    "/live",
-    "/ping",
-)
 REQUEST_ID_HEADER: Final = "X-Request-ID"
 MAX_BODY_BYTES: Final = 16 * 1024
 
@@ -66,61 +51,6 @@ def sovdev_request_id() -> str | None:
     Specification: integrations, requests.
     """
     return _request_id.get()
-
-
-@dataclass(frozen=True, slots=True)
-class RequestOptions:
-    """What is the same for all requests of an application.
-
-    Args:
-        resolver: Says whom a request is for.
-        quiet_paths: Paths whose successful requests make no entry, such as those of health checks.
-        log_query: Whether the query is in the entry, credentials redacted.
-        log_bodies: Whether the request's body is in the entry, up to 16 KiB, credentials redacted.
-    """
-
-    resolver: Resolver | None = None
-    quiet_paths: frozenset[str] = frozenset(DEFAULT_QUIET_PATHS)
-    log_query: bool = False
-    log_bodies: bool = False
-
-
-def request_options(
-    resolver: Resolver | None,
-    quiet_paths: Iterable[str],
-    *,
-    log_query: bool,
-    log_bodies: bool,
-) -> RequestOptions:
-    """Return checked options.
-
-    Raises:
-        TypeError: The resolver cannot be called, or ``quiet_paths`` is one text.
-    """
-    if resolver is not None and not callable(resolver):
-        raise TypeError(f"resolver must be a function, not {type(resolver).__name__}")
-    if isinstance(quiet_paths, str):
-        raise TypeError("quiet_paths must be a list of paths, not one text")
-    return RequestOptions(resolver, frozenset(quiet_paths), log_query, log_bodies)
-
-
-@dataclass(slots=True)
-class Incoming:
-    """A request as a framework got it.
-
-    Args:
-        headers: By lower-case name.
-    """
-
-    method: str
-    path: str
-    scheme: str = "http"
-    query: str = ""
-    headers: Mapping[str, str] = field(default_factory=dict)
-    server: tuple[str, int | None] | None = None
-    client_address: str | None = None
-    http_version: str | None = None
-    kind: str = "http"
 
 
 class RequestScope:
