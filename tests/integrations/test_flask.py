@@ -153,3 +153,25 @@ def test_plain_logging_inside_a_request_has_its_trace(logged: Captured) -> None:
         undo()
     plain, entry = logged.entries
     assert plain["trace_id"] == entry["trace_id"]
+
+
+def test_what_somebody_left_open_does_not_reach_the_next_request(logged: Captured) -> None:
+    client = make_app().test_client()
+    log.sovdev_set_context(client_name="left over")
+    left = log.sovdev_start_span("never ended")
+    client.get("/items/1").close()
+    client.get("/items/2").close()
+    traces = [entry["trace_id"] for entry in logged.entries]
+    assert left.trace_id not in traces
+    assert traces[0] == traces[1] != traces[2] == traces[3]
+    assert {entry.get("client_name") for entry in logged.entries} == {None}
+
+
+def test_the_span_of_other_instrumentation_is_used(logged: Captured) -> None:
+    from opentelemetry.sdk.trace import TracerProvider
+
+    tracer = TracerProvider().get_tracer("theirs")
+    with tracer.start_as_current_span("GET /items") as span:
+        make_app().test_client().get("/items/1").close()
+    theirs = f"{span.get_span_context().span_id:016x}"
+    assert [entry["span_id"] for entry in logged.entries] == [theirs, theirs]

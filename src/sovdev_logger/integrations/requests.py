@@ -12,7 +12,6 @@ from contextvars import ContextVar
 from typing import Any, Final
 
 from opentelemetry import context as otel_context
-from opentelemetry import trace
 from opentelemetry.trace import SpanKind
 
 from sovdev_logger.context import (
@@ -27,7 +26,7 @@ from sovdev_logger.integrations.request_options import Incoming, RequestOptions
 from sovdev_logger.records import mark_as_logged
 from sovdev_logger.safety.redaction import redact_text
 from sovdev_logger.selflog import warn_once
-from sovdev_logger.telemetry.spans import SovdevSpan, extract
+from sovdev_logger.telemetry.spans import SovdevSpan, extract, is_inside_foreign_span
 
 REQUEST_ID_HEADER: Final = "X-Request-ID"
 MAX_BODY_BYTES: Final = 16 * 1024
@@ -81,7 +80,7 @@ class RequestScope:
         replace_request_fields(None)
         _request_id.set(self.request_id)
         service = Holder.service
-        if service is None or trace.get_current_span().is_recording():
+        if service is None or is_inside_foreign_span():
             return  # somebody else's instrumentation has a span for this request
         incoming = self._incoming
         otel_context.attach(extract(incoming.headers))

@@ -231,6 +231,16 @@ def active_span() -> ActiveSpan | None:
     )
 
 
+def is_inside_foreign_span() -> bool:
+    """Return whether a span that records is active and somebody else started it."""
+    current = otel_context.get_current()
+    if not current:
+        return False
+    span, handle = trace.get_current_span(current), current.get(_SPAN_KEY)
+    is_ours = isinstance(handle, SovdevSpan) and handle._otel_span is span  # noqa: SLF001
+    return span.is_recording() and not is_ours
+
+
 def inject(headers: MutableMapping[str, str]) -> None:
     """Write the W3C headers of the current span, if there is one."""
     current = otel_context.get_current()
