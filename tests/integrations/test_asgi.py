@@ -3,6 +3,7 @@
 import asyncio
 import logging
 from collections.abc import AsyncIterator, Iterator
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -19,6 +20,8 @@ from sovdev_logger.integrations.asgi import AsgiRequest, SovdevMiddleware, confi
 from sovdev_logger.integrations.requests import sovdev_request_id
 from sovdev_logger.integrations.stdlib import sovdev_capture_logging
 from sovdev_logger.testing import Captured, capture
+from support.otlp_receiver import OtlpReceiver, attributes
+from support.processes import run
 
 TRACE = "0af7651916cd43dd8448eb211c80319c"
 TRACEPARENT = {"traceparent": f"00-{TRACE}-b7ad6b7169203331-01"}
@@ -347,3 +350,45 @@ async def _get(application: Any) -> str:
 
 def _litestar(app: Any) -> SovdevMiddleware:
     return SovdevMiddleware(app)
+
+
+def test_the_span_has_the_standard_attributes(tmp_path: Path) -> None:
+    body = """
+    from fastapi import FastAPI, HTTPException
+    from fastapi.testclient import TestClient
+    from sovdev_logger.integrations.asgi import configure_fastapi
+    app = FastAPI(title="orders")
+    configure_fastapi(app)
+    @app.get("/items/{item}")
+    async def read_item(item: int):
+        if item > 100:
+            raise ValueError("boom")
+        if item > 50:
+            raise HTTPException(503)
+        return item
+    client = TestClient(app, raise_server_exceptions=False)
+    for item in (17, 55, 101):
+        client.get(f"/items/{item}?q=1")
+    client.request("BREW", "/items/17")
+    """
+    with OtlpReceiver() as receiver:
+        run(tmp_path, body, OTEL_EXPORTER_OTLP_ENDPOINT=receiver.endpoint)
+        good, unavailable, failed, odd = [span for _, _, _, span in receiver.spans()]
+    assert good.name == "GET /items/{item}"
+    assert attributes(good.attributes) == {
+        "http.request.method": "GET",
+        "url.scheme": "http",
+        "url.path": "/items/17",
+        "http.route": "/items/{item}",
+        "http.response.status_code": 200,
+        "server.address": "testserver",
+        "server.port": 80,
+        "client.address": "testclient",
+        "user_agent.original": "testclient",
+        "network.protocol.version": "1.1",
+    }
+    assert (good.status.code, unavailable.status.code, failed.status.code) == (0, 2, 2)
+    assert attributes(unavailable.attributes)["error.type"] == "503"
+    assert attributes(failed.attributes)["error.type"] == "ValueError"
+    assert failed.events[0].name == "exception"
+    assert attributes(odd.attributes)["http.request.method_original"] == "BREW"

@@ -87,6 +87,14 @@ log.sovdev_shutdown()
         assert outcomes(receiver) == {done: count}
         inside = Counter(m for m in receiver.messages() if m.startswith("inside"))
         assert inside == {f"inside {number}": 1 for number in range(count)}
+        names = {
+            pair.value.string_value
+            for _, _, _, record in receiver.log_records()
+            if record.body.string_value.startswith("inside")
+            for pair in record.attributes
+            if pair.key == "client_name"
+        }
+        assert len(names) == count  # each task has its own id for a name
         spans = [span for _, _, _, span in receiver.spans() if span.name == "run celery_app.add"]
         assert len({span.span_id for span in spans}) == len(spans) == count
         assert {span.trace_id.hex() for span in spans} == {trace}

@@ -134,3 +134,17 @@ except ImproperlyConfigured as error:
 """
     out, _ = run(tmp_path, body)
     assert words in out
+
+
+def test_the_test_client_works_with_capture(tmp_path: Path) -> None:
+    body = (
+        SETUP
+        + """
+from sovdev_logger.testing import capture
+with capture() as logged:
+    client.get("/items/17/")
+    assert logged.messages == ["item 17", "GET /items/<int:number>/ 200"], logged.messages
+"""
+    )
+    run(tmp_path, body)
+    assert not (tmp_path / "dev.log").exists() or read_lines(tmp_path / "dev.log") == []

@@ -42,6 +42,7 @@ SERVERS: dict[str, tuple[list[str], str]] = {
         [*GUNICORN, "--workers", "2", "--threads", "8", "web_apps:make_flask()"],
         "/items/",
     ),
+    "forked after the application was made": (["prefork", "{port}"], "/items/"),
     "django, gunicorn, preload": (
         [*GUNICORN, "--workers", "2", "--threads", "4", "--preload", "django_app.wsgi:application"],
         "/items/",
