@@ -96,7 +96,7 @@ class SovdevMiddleware:
             awaitable = request.resolve(AsgiRequest(scope, headers))
             if awaitable is not None:
                 await _apply(request, awaitable)
-            wires = _Wires(request, scope, receive, send)
+            wires = _Wires(request, receive, send)
             await self.app(scope, wires.receive, wires.send)
         except asyncio.CancelledError:
             request.was_cut_off = True
@@ -112,9 +112,8 @@ class SovdevMiddleware:
 class _Wires:
     """The messages of one connection, looked at while they pass."""
 
-    def __init__(self, request: RequestScope, scope: Scope, receive: Receive, send: Send) -> None:
+    def __init__(self, request: RequestScope, receive: Receive, send: Send) -> None:
         self._request = request
-        self._is_websocket = scope["type"] == "websocket"
         self._receive = receive
         self._send = send
         self._is_complete = False
