@@ -3,7 +3,9 @@
 import sys
 import threading
 from collections.abc import Callable
+from types import MethodType
 from typing import Final
+from weakref import WeakMethod
 
 _LAST: Final = -100
 """Finalizers run in the order of their numbers, the largest first; the program's own before us."""
@@ -15,6 +17,8 @@ def end_with_multiprocessing_child(owner: object, end: Callable[[], None]) -> No
     Call it in a process that starts a service, and in a forked child. A program that does not use
     ``multiprocessing`` does not import it for this.
 
+    Nothing here keeps ``owner`` alive.
+
     Args:
         owner: Kept alive by somebody else for as long as ``end`` is of use.
         end: Called once the child's function has returned and its threads have ended.
@@ -24,8 +28,11 @@ def end_with_multiprocessing_child(owner: object, end: Callable[[], None]) -> No
     if util is None or process is None:
         return
 
+    # multiprocessing holds what it is given; a bound method would hold its owner for ever.
+    find = WeakMethod(end) if isinstance(end, MethodType) else lambda: end
+
     def register(_owner: object) -> None:
-        util.Finalize(None, _after_the_threads, args=(end,), exitpriority=_LAST)
+        util.Finalize(None, _after_the_threads, args=(find,), exitpriority=_LAST)
 
     # A child that multiprocessing forks forgets all finalizers, and then calls this.
     util.register_after_fork(owner, register)
@@ -33,9 +40,11 @@ def end_with_multiprocessing_child(owner: object, end: Callable[[], None]) -> No
         register(owner)
 
 
-def _after_the_threads(end: Callable[[], None]) -> None:
+def _after_the_threads(find: Callable[[], Callable[[], None] | None]) -> None:
     me = threading.current_thread()
     for thread in threading.enumerate():
         if thread is not me and not thread.daemon:
             thread.join()
-    end()
+    end = find()
+    if end is not None:
+        end()
