@@ -4,7 +4,7 @@ BIN := $(VENV)/bin
 # Further interpreters, each tested in an environment of its own where the machine has it.
 OTHERS := 3.12 3.13 3.14
 # Most fault tests wait for something, so several run at once; those that measure run alone.
-TOGETHER := -n 4 --dist worksteal -m 'not alone'
+TOGETHER := -n 3 --dist worksteal -m 'not alone'
 
 .PHONY: demo test test-others soak check lint types stubs stubs-check build bench clean
 

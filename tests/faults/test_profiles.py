@@ -133,7 +133,7 @@ def test_every_combination_of_the_variables(tmp_path: Path) -> None:
         dict(zip(VALUES, values, strict=True)) for values in itertools.product(*VALUES.values())
     ]
     process = start(tmp_path, FORK_FOR_EACH, LOG_FILE_PATH="", SOVDEV_SPOOL="false")
-    out, err = finish(process, 110, json.dumps(cases))
+    out, err = finish(process, 280, json.dumps(cases))
     assert process.returncode == 0, err
     results = json.loads(out)
     assert len(results) == len(cases) == 1536

@@ -81,7 +81,7 @@ log.sovdev_shutdown()
 """,
             )
             done = "Task celery_app.add succeeded"
-            receiver.wait_for(lambda r: outcomes(r)[done] >= count, timeout_seconds=100)
+            receiver.wait_for(lambda r: outcomes(r)[done] >= count, timeout_seconds=200)
         finally:
             stop(worker)
         assert outcomes(receiver) == {done: count}
@@ -105,7 +105,7 @@ def test_failures_and_retries(tmp_path: Path) -> None:
         worker = start_worker(tmp_path, receiver, "-c1")
         try:
             send(tmp_path, receiver, "fail.delay(1)\nagain.delay(2)\n")
-            receiver.wait_for(lambda r: sum(outcomes(r).values()) >= 3, timeout_seconds=60)
+            receiver.wait_for(lambda r: sum(outcomes(r).values()) >= 3, timeout_seconds=120)
         finally:
             stop(worker)
         assert outcomes(receiver) == {

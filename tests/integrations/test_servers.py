@@ -81,7 +81,7 @@ def serving(folder: Path, command: list[str], receiver: OtlpReceiver, **more: st
             start_new_session=True,
         )
     try:
-        deadline = time.monotonic() + 30
+        deadline = time.monotonic() + 90
         while True:
             assert server.poll() is None, said.read_text()
             assert time.monotonic() < deadline, said.read_text()
@@ -92,7 +92,7 @@ def serving(folder: Path, command: list[str], receiver: OtlpReceiver, **more: st
                 time.sleep(0.05)
         yield port
         server.send_signal(signal.SIGTERM)
-        assert server.wait(30) in {0, -signal.SIGTERM}, said.read_text()
+        assert server.wait(60) in {0, -signal.SIGTERM}, said.read_text()
     finally:
         if server.poll() is None:
             os.killpg(server.pid, signal.SIGKILL)
