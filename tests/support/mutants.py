@@ -340,20 +340,3 @@ def child_keeps_its_parents_sinks() -> None:
     from sovdev_logger import environment
 
     environment._Process.begin_anew = lambda self: None  # type: ignore[method-assign]
-
-
-def loguru_enqueues_by_a_pipe() -> None:
-    import time
-
-    from loguru._file_sink import FileSink
-
-    from sovdev_logger.outputs import loguru_sinks
-
-    loguru_sinks.in_this_process = lambda: None
-    write = FileSink.write
-
-    def write_slowly(self: Any, message: str) -> None:
-        time.sleep(0.005)  # so that the pipe is full
-        write(self, message)
-
-    FileSink.write = write_slowly
