@@ -3,7 +3,8 @@
 import os
 import signal
 import sys
-from types import FrameType
+import threading
+from typing import NoReturn
 from wsgiref.simple_server import WSGIRequestHandler, WSGIServer, make_server
 
 from web_apps import make_flask
@@ -21,12 +22,13 @@ class Patient(WSGIServer):
 def main() -> None:
     app = make_flask()
     server = make_server("127.0.0.1", int(sys.argv[1]), app, Patient, Quiet)
+    # All workers wake for one connection, and one gets it; the others must not wait for the next.
+    server.socket.setblocking(False)
     workers = []
     for _ in range(3):
         worker = os.fork()
         if worker == 0:
-            signal.signal(signal.SIGTERM, leave)
-            server.serve_forever()
+            work(server)
         workers.append(worker)
 
     def stop(*_: object) -> None:
@@ -38,7 +40,13 @@ def main() -> None:
         os.waitpid(worker, 0)
 
 
-def leave(_number: int, _frame: FrameType | None) -> None:
+def work(server: WSGIServer) -> NoReturn:
+    # Not by an exception: wsgiref swallows one that lands in a request, SystemExit too.
+    def leave(*_: object) -> None:
+        threading.Thread(target=server.shutdown).start()
+
+    signal.signal(signal.SIGTERM, leave)
+    server.serve_forever(poll_interval=0.05)
     sys.exit(0)
 
 
