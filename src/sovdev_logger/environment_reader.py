@@ -65,6 +65,21 @@ class EnvironmentReader:
         self.report(name, text, f"a whole number of at least {minimum}", f"{default} is used")
         return default
 
+    def bounded(self, name: str, least: int, most: int) -> int | None:
+        """Return a whole number within bounds, None when unset.
+
+        Raises:
+            ValueError: It is none; for an output that then stays off instead of guessing.
+        """
+        text = self.text(name)
+        if text is None:
+            return None
+        if text.isascii() and text.isdecimal() and len(text) < 10 and least <= int(text) <= most:  # noqa: PLR2004
+            return int(text)
+        raise ValueError(
+            f"{name}={text[:40]!r} is not usable: expected a whole number, {least} to {most}"
+        )
+
     def positive(self, name: str, default: float, unit: str) -> float:
         """Return a positive, finite number of ``unit`` (seconds, milliseconds)."""
         text = self.text(name)

@@ -52,16 +52,16 @@ def read_logwell(env: EnvironmentReader) -> LogwellSettings | None:
         env.note(missing, f"{missing} is not set: the output to Logwell needs it and stays off.")
         return None
     try:
-        retries = _number(env, "LOGWELL_MAX_RETRIES", MAX_RETRIES, least=0)
+        retries = env.bounded("LOGWELL_MAX_RETRIES", 0, MAX_RETRIES)
         return check_logwell(
             LogwellSettings(
                 url=url,
                 api_key=key,
-                batch_size=_number(env, "LOGWELL_BATCH_SIZE", MAX_BATCH_SIZE) or MAX_BATCH_SIZE,
+                batch_size=env.bounded("LOGWELL_BATCH_SIZE", 1, MAX_BATCH_SIZE) or MAX_BATCH_SIZE,
                 flush_interval_seconds=env.positive(
                     "LOGWELL_FLUSH_INTERVAL", DEFAULT_FLUSH_INTERVAL_SECONDS, "seconds"
                 ),
-                queue_size=_number(env, "LOGWELL_QUEUE_SIZE", MAX_QUEUE_SIZE),
+                queue_size=env.bounded("LOGWELL_QUEUE_SIZE", 1, MAX_QUEUE_SIZE),
                 max_retries=DEFAULT_MAX_RETRIES if retries is None else retries,
                 capture_source_location=env.flag("LOGWELL_CAPTURE_SOURCE_LOCATION", default=False),
             )
@@ -69,17 +69,6 @@ def read_logwell(env: EnvironmentReader) -> LogwellSettings | None:
     except ValueError as error:
         env.note("LOGWELL", f"{error}; the output to Logwell stays off.")
         return None
-
-
-def _number(env: EnvironmentReader, name: str, most: int, *, least: int = 1) -> int | None:
-    text = env.text(name)
-    if text is None:
-        return None
-    if text.isascii() and text.isdecimal() and len(text) < 10 and least <= int(text) <= most:  # noqa: PLR2004
-        return int(text)
-    raise ValueError(
-        f"{name}={text[:40]!r} is not usable: expected a whole number, {least} to {most}"
-    )
 
 
 def check_logwell(settings: LogwellSettings) -> LogwellSettings:

@@ -63,10 +63,11 @@ def read_relay(env: EnvironmentReader) -> RelaySettings | None:
         headers, tls = _headers(env), _tls(env)
         _check_credentials(env, headers, tls)
         _check_that_nobody_waits(env)
-        ack_every_n = _whole(env, "RELAY_ACK_EVERY_N", DEFAULT_ACK_EVERY_N, MAX_ACK_EVERY_N)
+        ack_every_n = env.bounded("RELAY_ACK_EVERY_N", 1, MAX_ACK_EVERY_N) or DEFAULT_ACK_EVERY_N
+        in_flight = env.bounded("RELAY_MAX_IN_FLIGHT", 1, _MAX_WHOLE) or DEFAULT_MAX_IN_FLIGHT
         return RelaySettings(
             targets=targets,
-            queue_size=_whole(env, "RELAY_QUEUE_SIZE", DEFAULT_QUEUE_SIZE, _MAX_WHOLE, least=16),
+            queue_size=env.bounded("RELAY_QUEUE_SIZE", 16, _MAX_WHOLE) or DEFAULT_QUEUE_SIZE,
             submit_timeout_seconds=env.positive(
                 "RELAY_SUBMIT_TIMEOUT", DEFAULT_TIMEOUT_SECONDS, "seconds"
             ),
@@ -74,9 +75,7 @@ def read_relay(env: EnvironmentReader) -> RelaySettings | None:
                 "RELAY_FLUSH_TIMEOUT", DEFAULT_TIMEOUT_SECONDS, "seconds"
             ),
             ack_every_n=ack_every_n,
-            max_in_flight=max(
-                ack_every_n, _whole(env, "RELAY_MAX_IN_FLIGHT", DEFAULT_MAX_IN_FLIGHT, _MAX_WHOLE)
-            ),
+            max_in_flight=max(ack_every_n, in_flight),
             stall_seconds=env.positive("RELAY_STALL_TIMEOUT", DEFAULT_STALL_SECONDS, "seconds"),
             headers=headers,
             tls=tls,
@@ -103,17 +102,6 @@ def _target(text: str) -> str:
     if not (colon and host and port.isascii() and port.isdecimal() and 0 < int(port) < 65536):  # noqa: PLR2004
         raise ValueError(f"RELAY_TARGETS holds {text[:80]!r}: expected host:port")
     return text
-
-
-def _whole(env: EnvironmentReader, name: str, default: int, most: int, *, least: int = 1) -> int:
-    text = env.text(name)
-    if text is None:
-        return default
-    if text.isascii() and text.isdecimal() and len(text) < 10 and least <= int(text) <= most:  # noqa: PLR2004
-        return int(text)
-    raise ValueError(
-        f"{name}={text[:40]!r} is not usable: expected a whole number, {least} to {most}"
-    )
 
 
 def _headers(env: EnvironmentReader) -> dict[str, str]:

@@ -5,15 +5,13 @@ import logging
 from itertools import count
 from typing import Any, Final
 
-from sovdev_logger.delivery.ledger import with_turnstile
 from sovdev_logger.delivery.logwell_http import MAX_REQUEST_BYTES
 from sovdev_logger.entry import Entry
-from sovdev_logger.outputs.base import Adopt, OutputHandler
+from sovdev_logger.outputs.base import Adopt
+from sovdev_logger.outputs.remote import RemoteHandler
 from sovdev_logger.outputs.sender import Sender
 from sovdev_logger.safety.encoding import Fragment, dumps, dumps_line
 from sovdev_logger.safety.wire_json import for_strict_servers
-from sovdev_logger.selflog import warn_once
-from sovdev_logger.status import OutputStatus
 
 SEQUENCE: Final = "sequence"
 """Rises with each record of a process: the server's own order ends at the millisecond."""
@@ -30,40 +28,19 @@ _MAX_KEPT_BYTES: Final = 4096
 _MAX_PARTS_BYTES: Final = MAX_REQUEST_BYTES - 64
 
 
-class LogwellHandler(OutputHandler):
-    """Encodes each entry as a Logwell record and hands the bytes to the delivery queue.
+class LogwellHandler(RemoteHandler):
+    """Encodes each entry as a Logwell record (specification: Logwell)."""
 
-    Nothing waits for the network here (specification: Logwell).
-    """
-
-    leaves_machine = True
+    key = "logwell"
+    destination = "Logwell"
 
     def __init__(self, sender: Sender, adopt: Adopt, level: int = logging.NOTSET) -> None:
-        super().__init__(adopt, level)
-        self._sender = sender
+        super().__init__(sender, adopt, level)
         self._encoder = LogwellEncoder()
 
-    def write(self, entry: Entry) -> None:
-        """Encode one entry and queue it."""
-        self._sender.put(self._encoder.encode(entry), entry.level.otel_severity)
-
-    def ledger(self) -> OutputStatus:
-        """Return what became of the entries that were not left out."""
-        return with_turnstile(self._sender.status(), self._turnstile.counts())
-
-    def report(self, error: Exception) -> str:
-        """Say that an entry could not be encoded; the other outputs have it."""
-        warn_once(
-            f"logwell:{type(error).__name__}",
-            f"an entry could not be encoded for Logwell ({type(error).__name__}); this is a defect "
-            "of sovdev-logger, please report it.",
-        )
-        reason = f"not encoded: {type(error).__name__}"
-        self._sender.lose(reason)
-        return reason
-
-    def flush(self) -> None:
-        """Do nothing: ``sovdev_flush`` waits for delivery, with a deadline."""
+    def encode(self, entry: Entry) -> bytes:
+        """Return an entry as one record."""
+        return self._encoder.encode(entry)
 
 
 class LogwellEncoder:

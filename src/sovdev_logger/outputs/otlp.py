@@ -5,7 +5,6 @@ import struct
 from typing import Final
 
 from sovdev_logger.context import CONTEXT_FIELDS
-from sovdev_logger.delivery.ledger import with_turnstile
 from sovdev_logger.entry import Entry, Fields
 from sovdev_logger.otlp_wire import (
     as_item,
@@ -16,10 +15,9 @@ from sovdev_logger.otlp_wire import (
     utf8,
     varint,
 )
-from sovdev_logger.outputs.base import Adopt, OutputHandler
+from sovdev_logger.outputs.base import Adopt
+from sovdev_logger.outputs.remote import RemoteHandler
 from sovdev_logger.outputs.sender import Sender
-from sovdev_logger.selflog import warn_once
-from sovdev_logger.status import OutputStatus
 
 _MAX_KEPT_PREFIXES: Final = 4096
 _MAX_KEPT_BYTES: Final = 1024
@@ -54,42 +52,23 @@ _ALWAYS_PRESENT: Final = 13
 """How many fields an entry without a span, context and exception has."""
 
 
-class OTLPLoggingHandler(OutputHandler):
-    """Encodes each entry as an OTLP log record and hands the bytes to the delivery queue.
+class OTLPLoggingHandler(RemoteHandler):
+    """Encodes each entry as an OTLP log record.
 
-    Nothing waits for the network here. Attributes are flat and snake_case; input and response are
-    JSON text; trace and span ids are native too (specification: OTLP).
+    Attributes are flat and snake_case; input and response are JSON text; trace and span ids are
+    native too (specification: OTLP).
     """
 
-    leaves_machine = True
+    key = "otlp"
+    destination = "OTLP"
 
     def __init__(self, sender: Sender, adopt: Adopt, level: int = logging.NOTSET) -> None:
-        super().__init__(adopt, level)
-        self._sender = sender
+        super().__init__(sender, adopt, level)
         self._encoder = LogRecordEncoder()
 
-    def write(self, entry: Entry) -> None:
-        """Encode one entry and queue it."""
-        item = as_item(self._encoder.encode(entry))
-        self._sender.put(item, entry.level.otel_severity)
-
-    def ledger(self) -> OutputStatus:
-        """Return what became of the entries that were not left out."""
-        return with_turnstile(self._sender.status(), self._turnstile.counts())
-
-    def report(self, error: Exception) -> str:
-        """Say that an entry could not be encoded; the other outputs have it."""
-        warn_once(
-            f"otlp:{type(error).__name__}",
-            f"an entry could not be encoded for OTLP ({type(error).__name__}); this is a defect "
-            "of sovdev-logger, please report it.",
-        )
-        reason = f"not encoded: {type(error).__name__}"
-        self._sender.lose(reason)
-        return reason
-
-    def flush(self) -> None:
-        """Do nothing: ``sovdev_flush`` waits for delivery, with a deadline."""
+    def encode(self, entry: Entry) -> bytes:
+        """Return an entry as one item of a request."""
+        return as_item(self._encoder.encode(entry))
 
 
 class LogRecordEncoder:

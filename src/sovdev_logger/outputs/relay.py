@@ -4,15 +4,13 @@ import json
 import logging
 from typing import Any, Final
 
-from sovdev_logger.delivery.ledger import with_turnstile
 from sovdev_logger.entry import Entry
 from sovdev_logger.otlp_wire import length_delimited, utf8, varint
-from sovdev_logger.outputs.base import Adopt, OutputHandler
+from sovdev_logger.outputs.base import Adopt
+from sovdev_logger.outputs.remote import RemoteHandler
 from sovdev_logger.outputs.sender import Sender
 from sovdev_logger.safety.encoding import Fragment, dumps, dumps_line
 from sovdev_logger.safety.wire_json import for_strict_servers
-from sovdev_logger.selflog import warn_once
-from sovdev_logger.status import OutputStatus
 
 SCHEMA: Final = "electrician.log.v1"
 TOO_LARGE: Final = "too_large"
@@ -41,42 +39,21 @@ _METADATA_AND_TYPE: Final = length_delimited(
 ) + length_delimited(8, SCHEMA.encode())
 
 
-class RelayHandler(OutputHandler):
-    """Encodes each entry for a relay and hands the bytes to the delivery queue.
+class RelayHandler(RemoteHandler):
+    """Encodes each entry for a relay (specification: relay)."""
 
-    Nothing waits for the network here (specification: relay).
-    """
-
-    leaves_machine = True
+    key = "relay"
+    destination = "the relay"
 
     def __init__(
         self, sender: Sender, encoder: "RelayEncoder", adopt: Adopt, level: int = logging.NOTSET
     ) -> None:
-        super().__init__(adopt, level)
-        self._sender = sender
+        super().__init__(sender, adopt, level)
         self._encoder = encoder
 
-    def write(self, entry: Entry) -> None:
-        """Encode one entry and queue it."""
-        self._sender.put(self._encoder.encode(entry), entry.level.otel_severity)
-
-    def ledger(self) -> OutputStatus:
-        """Return what became of the entries that were not left out."""
-        return with_turnstile(self._sender.status(), self._turnstile.counts())
-
-    def report(self, error: Exception) -> str:
-        """Say that an entry could not be encoded; the other outputs have it."""
-        warn_once(
-            f"relay:{type(error).__name__}",
-            f"an entry could not be encoded for the relay ({type(error).__name__}); this is a "
-            "defect of sovdev-logger, please report it.",
-        )
-        reason = f"not encoded: {type(error).__name__}"
-        self._sender.lose(reason)
-        return reason
-
-    def flush(self) -> None:
-        """Do nothing: ``sovdev_flush`` waits for delivery, with a deadline."""
+    def encode(self, entry: Entry) -> bytes:
+        """Return an entry as one payload."""
+        return self._encoder.encode(entry)
 
 
 class RelayEncoder:
