@@ -3,7 +3,6 @@
 import atexit
 import logging
 import os
-import re
 import signal
 import sys
 import time
@@ -323,8 +322,7 @@ def _refuse_to_start(message: str) -> NoReturn:
 def _say_critical(message: str, place: Source | None, level: str) -> None:
     module, function, line = "?", "?", 0
     if place is not None:
-        module = re.sub(r"\.py$", "", os.path.basename(place.path))
-        function, line = place.function, place.line
+        module, function, line = place.module, place.function, place.line
     now = time.time()
     clock = f"{time.strftime('%H:%M:%S', time.localtime(now))}.{int(now * 1000) % 1000:03}"
     text = " ".join(message.split())

@@ -12,7 +12,7 @@ from collections.abc import Callable
 from types import FrameType, TracebackType
 from typing import Any, Final, NoReturn
 
-from sovdev_logger.source import Source, source_of_caller, source_of_traceback
+from sovdev_logger.source import Source, source_of_caller, source_of_traceback, source_outside
 
 Record = Callable[[int, str, BaseException | None, Source | None], None]
 """Logs a message at a level of stdlib logging, with an exception, at a place of the program."""
@@ -192,11 +192,7 @@ def exit_code(status: object) -> int:
 
 def place_of(frame: FrameType | None) -> Source | None:
     """Return where the program is, outside of loggers."""
-    while frame is not None:
-        if str(frame.f_globals.get("__name__")).partition(".")[0] not in _LOGGERS:
-            return Source(frame.f_code.co_filename, frame.f_lineno or 0, frame.f_code.co_name)
-        frame = frame.f_back
-    return None
+    return source_outside(frame, _LOGGERS)
 
 
 def end_process(code: int) -> NoReturn:

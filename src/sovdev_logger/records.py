@@ -1,6 +1,7 @@
 """Stdlib records: made for entries when somebody else listens, and read when others made them."""
 
 import logging
+from collections.abc import Mapping
 from contextlib import suppress
 from typing import Final
 
@@ -45,15 +46,24 @@ def make_record(entry: Entry) -> logging.LogRecord:
         func=fields["function_name"],
     )
     record.levelname = level.stdlib_name
-    # The record is as old as its entry.
-    created = entry.time_ns / _SECOND_NS
-    record.relativeCreated += (created - record.created) * 1000
-    record.created = created
+    set_time(record, entry.time_ns / _SECOND_NS)
     record.msecs = entry.time_ns // _MILLISECOND_NS % 1000
     record.__dict__[ENTRY_ATTRIBUTE] = entry
     if entry.sample_rate is not None:
         record.__dict__[RATE_ATTRIBUTE] = entry.sample_rate
     return record
+
+
+def set_time(record: logging.LogRecord, created: float) -> None:
+    """Make a record as old as what it tells of; ``created`` is in seconds since the epoch."""
+    record.relativeCreated += (created - record.created) * 1000
+    record.created = created
+
+
+def put_extra(record: logging.LogRecord, extra: Mapping[str, object]) -> None:
+    """Put ``extra`` on a record; a name that a record has itself gets ``extra_`` before it."""
+    for name, value in extra.items():
+        record.__dict__[f"extra_{name}" if name in RESERVED_ATTRIBUTES else name] = value
 
 
 def extra_of(record: logging.LogRecord) -> dict[str, object] | None:

@@ -1,10 +1,12 @@
 """Where in the program a logging call stands."""
 
+import os
 import sys
+from collections.abc import Set as AbstractSet
 from types import FrameType, TracebackType
 from typing import Final, NamedTuple
 
-_OURS: Final = "sovdev_logger."
+_OURS: Final = frozenset({"sovdev_logger"})
 
 
 class Source(NamedTuple):
@@ -14,13 +16,22 @@ class Source(NamedTuple):
     line: int
     function: str
 
+    @property
+    def module(self) -> str:
+        """The name of the file, without what is before and after it."""
+        return os.path.splitext(os.path.basename(self.path))[0]
+
 
 def source_of_caller() -> Source | None:
     """Return the place of the first frame that is not ours; None when there is none."""
-    frame: FrameType | None = sys._getframe(1)  # noqa: SLF001 - what logging itself does
+    return source_outside(sys._getframe(1), _OURS)  # noqa: SLF001 - what logging itself does
+
+
+def source_outside(frame: FrameType | None, packages: AbstractSet[str]) -> Source | None:
+    """Return the place of the first frame, from ``frame`` on, that is in none of the packages."""
     while frame is not None:
-        if not f"{frame.f_globals.get('__name__')}.".startswith(_OURS):
-            return Source(frame.f_code.co_filename, frame.f_lineno, frame.f_code.co_name)
+        if str(frame.f_globals.get("__name__")).partition(".")[0] not in packages:
+            return Source(frame.f_code.co_filename, frame.f_lineno or 0, frame.f_code.co_name)
         frame = frame.f_back
     return None
 

@@ -10,7 +10,7 @@ from sovdev_logger.integrations.request_options import (
     Resolver,
     request_options,
 )
-from sovdev_logger.integrations.requests import REQUEST_ID_HEADER, RequestScope
+from sovdev_logger.integrations.requests import REQUEST_ID_HEADER, RequestScope, say_resolver
 from sovdev_logger.service_api import DEFAULT_VERSION, sovdev_flush, sovdev_initialize
 
 Scope = MutableMapping[str, Any]
@@ -182,13 +182,10 @@ def configure_fastapi(
 
 
 async def _apply(request: RequestScope, awaitable: Awaitable[object]) -> None:
-    async def found() -> object:
-        return await awaitable
-
     try:
-        request.apply(await found())
+        request.apply(await awaitable)
     except Exception as error:  # noqa: BLE001 - it is the application's
-        request.say_resolver(error)
+        say_resolver(error)
 
 
 def _flushing(send: Send) -> Send:

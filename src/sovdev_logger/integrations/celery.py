@@ -10,10 +10,9 @@ from opentelemetry.trace import SpanKind
 
 from sovdev_logger.context import replace_request_fields, request_fields
 from sovdev_logger.holder import Holder
-from sovdev_logger.integrations.requests import whom
+from sovdev_logger.integrations.requests import say_resolver, whom
 from sovdev_logger.integrations.stdlib import leave_out, sovdev_capture_logging
 from sovdev_logger.records import mark_as_logged
-from sovdev_logger.selflog import warn_once
 from sovdev_logger.service_api import DEFAULT_VERSION, sovdev_initialize
 from sovdev_logger.telemetry.spans import extract, inject
 
@@ -130,11 +129,7 @@ class _Tasks:
             try:
                 whom(_Tasks.resolver(task))
             except Exception as error:  # noqa: BLE001 - it is the application's
-                warn_once(
-                    f"celery-resolver:{type(error).__name__}",
-                    f"the resolver of the tasks' context raised {type(error).__name__}: {error}; "
-                    "tasks go on without client_name, service_principal and acting_user.",
-                )
+                say_resolver(error)
 
     @staticmethod
     def note_retry(request: Any = None, reason: Any = None, **_: Any) -> None:
@@ -186,5 +181,4 @@ class _Tasks:
 def _deliver(**_: Any) -> None:
     service = Holder.service
     if service is not None:
-        service.flush(service.settings.exit_timeout_seconds)
         service.shutdown(service.settings.exit_timeout_seconds)

@@ -8,6 +8,7 @@ SOVDEV = {"SERVICE_NAME": "orders"}
 import asyncio
 import sys
 from collections.abc import AsyncIterator, Iterator, Mapping
+from contextlib import contextmanager
 from typing import Any, Final
 
 from sovdev_logger.integrations.request_options import (
@@ -195,23 +196,21 @@ def _finish(scope: RequestScope, response: Any) -> Any:
 
 def _until_sent(scope: RequestScope, parts: Any) -> Iterator[Any]:
     """Pass the parts of a streaming response on; the request ends with them."""
-    is_complete = False
-    try:
+    with _sending(scope):
         yield from parts
-        is_complete = True
-    except Exception as error:
-        scope.fail(error)
-        raise
-    finally:
-        scope.was_cut_off = not is_complete and scope.error is None
-        scope.end()
 
 
 async def _until_sent_async(scope: RequestScope, parts: Any) -> AsyncIterator[Any]:
-    is_complete = False
-    try:
+    with _sending(scope):
         async for part in parts:
             yield part
+
+
+@contextmanager
+def _sending(scope: RequestScope) -> Iterator[None]:
+    is_complete = False
+    try:
+        yield
         is_complete = True
     except Exception as error:
         scope.fail(error)

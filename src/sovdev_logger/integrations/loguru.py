@@ -1,12 +1,12 @@
 """Loguru's own ``logger``: what is logged with it reaches the outputs of the service."""
 
 import logging
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from sovdev_logger.integrations.records import give_to_outputs
 from sovdev_logger.outputs.base import OutputHandler
 from sovdev_logger.outputs.loguru_sinks import OURS, LoguruHandler
-from sovdev_logger.records import RESERVED_ATTRIBUTES
+from sovdev_logger.records import put_extra, set_time
 
 if TYPE_CHECKING:
     from loguru import Message, Record
@@ -24,7 +24,7 @@ def sovdev_loguru_sink(message: "Message") -> None:
     Specification: integrations, Loguru.
     """
     record = message.record
-    if OURS not in record:
+    if is_not_ours(record):
         give_to_outputs(_stdlib_record(record), _is_not_loguru)
 
 
@@ -49,10 +49,6 @@ def _stdlib_record(record: "Record") -> logging.LogRecord:
         exc_info=tuple(exception) if exception is not None else None,  # type: ignore[arg-type]
         func=record["function"],
     )
-    created = record["time"].timestamp()
-    made.relativeCreated += (created - made.created) * 1000
-    made.created = created
-    extra: dict[str, Any] = record["extra"]
-    for name, value in extra.items():
-        made.__dict__[f"extra_{name}" if name in RESERVED_ATTRIBUTES else name] = value
+    set_time(made, record["time"].timestamp())
+    put_extra(made, record["extra"])
     return made

@@ -96,7 +96,7 @@ class RequestScope:
         try:
             found = resolver(request)
         except Exception as error:  # noqa: BLE001 - it is the application's
-            self.say_resolver(error)
+            say_resolver(error)
             return None
         if hasattr(found, "__await__"):
             return found
@@ -108,11 +108,7 @@ class RequestScope:
         try:
             whom(names)
         except Exception as error:  # noqa: BLE001 - it is the application's
-            _say(error)
-
-    def say_resolver(self, error: Exception) -> None:
-        """Say that the resolver failed."""
-        _say(error)
+            say_resolver(error)
 
     def note_response(self, status: int) -> None:
         """Note the status that goes out."""
@@ -274,10 +270,11 @@ def _usable_id(given: str | None) -> str:
     return new_uuid()
 
 
-def _say(error: Exception) -> None:
+def say_resolver(error: Exception) -> None:
+    """Say that the resolver failed. Raises nothing, whatever the error's text does."""
     with contextlib.suppress(Exception):
         warn_once(
             f"resolver:{type(error).__name__}",
-            f"the resolver of the request's context raised {type(error).__name__}: {error}; the "
-            "request goes on without client_name, service_principal and acting_user.",
+            f"the resolver of the context raised {type(error).__name__}: {error}; requests and "
+            "tasks go on without client_name, service_principal and acting_user.",
         )

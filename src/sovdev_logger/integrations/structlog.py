@@ -3,12 +3,12 @@
 import logging
 import sys
 from collections.abc import MutableMapping
-from types import FrameType
 from typing import Any, Final, NoReturn
 
 from sovdev_logger.integrations.records import give_to_outputs
 from sovdev_logger.levels import INFO, find_level
-from sovdev_logger.records import RESERVED_ATTRIBUTES
+from sovdev_logger.records import put_extra
+from sovdev_logger.source import source_outside
 
 try:
     import structlog
@@ -35,19 +35,18 @@ def sovdev_processor(
     level = find_level("error" if method_name == "exception" else method_name) or INFO
     event = event_dict.pop("event", "")
     exc_info = _exc_info(event_dict.pop("exc_info", method_name == "exception"))
-    frame = _caller()
+    place = source_outside(sys._getframe(1), _NOT_CALLERS)  # noqa: SLF001 - as structlog does
     record = logging.LogRecord(
         name=getattr(logger, "name", None) or "structlog",
         level=level.stdlib_number,
-        pathname=frame.f_code.co_filename if frame is not None else "",
-        lineno=frame.f_lineno if frame is not None else 0,
+        pathname=place.path if place is not None else "",
+        lineno=place.line if place is not None else 0,
         msg="%s",
         args=(event,),
         exc_info=exc_info,
-        func=frame.f_code.co_name if frame is not None else None,
+        func=place.function if place is not None else None,
     )
-    for name, value in event_dict.items():
-        record.__dict__[f"extra_{name}" if name in RESERVED_ATTRIBUTES else name] = value
+    put_extra(record, event_dict)
     give_to_outputs(record)
     raise structlog.DropEvent
 
@@ -59,12 +58,3 @@ def _exc_info(given: object) -> Any:
         return given
     found = sys.exc_info() if given else None
     return found if found and found[1] is not None else None
-
-
-def _caller() -> FrameType | None:
-    frame: FrameType | None = sys._getframe(2)  # noqa: SLF001 - what structlog itself does
-    while frame is not None:
-        if str(frame.f_globals.get("__name__")).partition(".")[0] not in _NOT_CALLERS:
-            return frame
-        frame = frame.f_back
-    return None

@@ -5,6 +5,7 @@ taken out of what it writes, a flush has a deadline, and a signal handler's reco
 """
 
 import contextlib
+import logging
 import os
 import re
 import sys
@@ -166,7 +167,7 @@ class LoguruHandler(OutputHandler):
     def write_aside(self, entry: Entry) -> None:
         """Write one entry past Loguru, which refuses what comes from inside of it."""
         profile, moment = self._sinks.profile, datetime.fromtimestamp(entry.time_ns / 1e9)  # noqa: DTZ006
-        if entry.level.stdlib_number < (10 if profile.level_name == "DEBUG" else 20):
+        if entry.level.stdlib_number < logging.getLevelNamesMapping()[profile.level_name]:
             return
         time_of_day = f"{moment:%H:%M:%S}.{moment.microsecond // 1000:03}"
         module, function, line = _place(entry)
@@ -257,7 +258,7 @@ def _place(entry: Entry) -> tuple[str, str, int]:
     source = entry.source
     if source is None:
         return entry.fields["service_name"] or "?", entry.fields["function_name"], 0
-    return Path(source.path).stem, source.function, source.line
+    return source.module, source.function, source.line
 
 
 def _described(entry: Entry) -> str:
