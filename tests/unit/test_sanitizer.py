@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 from sovdev_logger.safety import sanitizer
 from sovdev_logger.safety.redaction import REDACTED
 from sovdev_logger.safety.sanitizer import Sanitizer
+from support.redaction_table import MUST_GO, MUST_STAY
 from support.service import strict_json
 
 
@@ -261,3 +262,46 @@ def test_a_message_is_a_plain_string() -> None:
 @pytest.mark.parametrize("message", [None, 17, b"hi"])
 def test_a_message_of_another_kind_is_shown(message: Any) -> None:
     assert Sanitizer().texts(message, None, None)[0] == str(message)
+
+
+FRAGMENTS = st.sampled_from(
+    [
+        *(text for text, _ in MUST_GO),
+        *MUST_STAY,
+        *("password", "token", "Bearer abc123", ":", "=", "--", "<", "[", '"', "\\", " ", "x"),
+    ]
+)
+TEXTS = st.lists(FRAGMENTS, max_size=4).map("".join)
+FLAT = st.dictionaries(TEXTS, TEXTS | st.integers() | st.none() | st.tuples(TEXTS, TEXTS))
+
+
+@given(TEXTS, FLAT, FLAT)
+def test_what_is_not_walked_had_nothing_to_redact(
+    message: str, given_in: dict[str, Any], came_out: dict[str, Any]
+) -> None:
+    made = Sanitizer()
+    made.texts("m", given_in, came_out)  # learns the keys that are harmless
+    walked = made._walked(message, given_in, came_out)
+    assert made.texts(message, given_in, came_out) == walked
+
+
+@pytest.mark.parametrize(("text", "secret"), MUST_GO)
+@pytest.mark.parametrize("where", ["message", "value", "key", "pair"])
+def test_a_secret_goes_from_a_flat_mapping(text: str, secret: str, where: str) -> None:
+    made = Sanitizer()
+    for _ in range(2):  # the second time the keys are known
+        texts = made.texts(
+            text if where == "message" else "m",
+            {"note": text if where == "value" else "x", "n": 1},
+            {text if where == "key" else "k": ("note", text) if where == "pair" else 1},
+        )
+        assert secret not in "".join((texts[0], *(part.decode() for part in texts[1:])))
+
+
+def test_only_so_many_keys_are_remembered(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sanitizer, "_MAX_REMEMBERED_KEYS", 10)
+    made = Sanitizer()
+    for number in range(100):
+        value = {f"key{number}": "password=hunter2", "note": 1}
+        assert b"hunter2" not in made.texts("m", value, None)[1]
+    assert len(made._harmless_keys) == 10

@@ -107,33 +107,62 @@ _SUSPECT = re.compile(
 _LAST_DELIMITER = re.compile(r".*[\s,;\"'<>&]", re.DOTALL)
 
 
-def may_contain_secret(text: str) -> bool:
+def may_contain_secret(text: str, separators: int = -1) -> bool:
     """Say whether ``text``, prose or JSON, could hold something to redact.
 
     A cheap test for the hot path: ``False`` means that neither :func:`redact_text` nor
     :func:`is_sensitive_key` would find anything in it; ``True`` means look closer. Thread-safe.
+
+    Args:
+        text: What is to be logged.
+        separators: How many of its colons stand between a harmless key and its value, -1 when
+            that is not known. Without a colon more nothing is assigned to any name, and names
+            are most of what is looked for.
     """
     t = text.lower()
-    # Written out because a loop costs half as much again, for every entry logged; a single
-    # character is found ten times as fast as a word, so rare ones go first.
+    is_suspect = _may_hold_token(t) or (
+        (
+            t.count(":") != separators
+            or "=" in t
+            or "<" in t
+            or "[" in t  # a list may hold pairs of a name and a value
+            or ("-" in t and "--" in t)
+        )
+        and _may_hold_name(t)
+    )
+    return is_suspect and _SUSPECT.search(t) is not None
+
+
+# Both are written out because a loop costs half as much again, for every entry logged. A single
+# character is found ten times as fast as a word, so rare ones go first; of words with a part in
+# common only that is looked for.
+
+
+def _may_hold_token(t: str) -> bool:
+    """Say whether a lower-case text may hold what is a credential by itself."""
     return (
-        "pass" in t
-        or "secret" in t
-        or "auth" in t
-        or "cred" in t
-        or "sess" in t
-        or "sid" in t
-        or "bearer" in t
+        "bearer" in t
         or "basic" in t
-        or ("k" in t and ("token" in t or "key" in t or "cookie" in t or "akia" in t))
-        or ("w" in t and "pwd" in t)
+        or ("k" in t and "akia" in t)
         or ("j" in t and "eyj" in t)
         or ("z" in t and "aiza" in t)
-        or ("=" in t and "sig=" in t)
         or ("@" in t and "://" in t)
         or ("_" in t and ("sk_" in t or "rk_" in t or "pat_" in t or "gh" in t))
         or ("-" in t and ("-----begin" in t or "sk-" in t or "xox" in t or "glpat-" in t))
-    ) and _SUSPECT.search(t) is not None
+    )
+
+
+def _may_hold_name(t: str) -> bool:
+    """Say whether a lower-case text may hold the name of a credential."""
+    return (
+        "auth" in t
+        or "sid" in t
+        or ("ss" in t and ("pass" in t or "sess" in t))
+        or ("cre" in t and ("secret" in t or "cred" in t))
+        or ("k" in t and ("token" in t or "key" in t or "cookie" in t))
+        or ("w" in t and "pwd" in t)
+        or ("=" in t and "sig=" in t)
+    )
 
 
 @lru_cache(maxsize=2048)

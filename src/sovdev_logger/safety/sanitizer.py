@@ -17,6 +17,10 @@ _NULL: Final = b"null"
 
 _BRANCHES_TRIED: Final = 16
 
+_MAX_REMEMBERED_KEYS: Final = 4096
+_MAX_KEYS_LEARNED: Final = 64
+_MAX_KEY_CHARACTERS: Final = 128
+
 
 class Sanitizer:
     """Makes values safe to log: JSON for anything, no credentials, no more bytes than allowed.
@@ -37,6 +41,7 @@ class Sanitizer:
         self._ordinary_length = max_field_bytes // 6
         self._cuts = count()
         self._reads = 0
+        self._harmless_keys: set[object] = set()
 
     @property
     def redacts(self) -> bool:
@@ -79,7 +84,12 @@ class Sanitizer:
                     len(probe) > self._ordinary_length
                     and self._exceeds(message, input_text, response_text)
                 )
-                or (self._redact and may_contain_secret(probe))
+                or (
+                    self._redact
+                    and may_contain_secret(
+                        probe, self._separators(input_json) + self._separators(response_json)
+                    )
+                )
                 or ("null" in probe and _has_non_finite((input_json, response_json)))
             ):
                 return self._walked(message, input_json, response_json)
@@ -88,6 +98,27 @@ class Sanitizer:
         except Exception:  # noqa: BLE001 - orjson's and the values' own errors alike
             return self._walked(message, input_json, response_json)
         return message, input_text, response_text
+
+    def _separators(self, value: object) -> int:
+        """Return how many colons a value's JSON has between harmless keys and their values.
+
+        Less than there are when a key is not known to be harmless; keys inside of values are not
+        counted either.
+        """
+        if type(value) is not dict:
+            return 0
+        if self._harmless_keys.issuperset(value):
+            return len(value)
+        return len(value) if self._learn(value) else -1
+
+    def _learn(self, value: dict[object, object]) -> bool:
+        """Remember a mapping's harmless keys; return whether all its keys are."""
+        if len(value) > _MAX_KEYS_LEARNED:
+            return False
+        for key in list(value):
+            if len(self._harmless_keys) < _MAX_REMEMBERED_KEYS and _is_harmless(key):
+                self._harmless_keys.add(key)
+        return self._harmless_keys.issuperset(value)
 
     def _exceeds(self, message: str, input_text: bytes, response_text: bytes) -> bool:
         """Return whether a field takes more bytes than it may; exact for the two texts."""
@@ -160,6 +191,10 @@ class Sanitizer:
         if not self._redact:
             return text[: MAX_CHARACTERS * 2]
         return redact_head(text, MAX_CHARACTERS * 2)
+
+
+def _is_harmless(key: object) -> bool:
+    return type(key) is str and len(key) <= _MAX_KEY_CHARACTERS and not may_contain_secret(key)
 
 
 def _has_non_finite(value: Any) -> bool:
