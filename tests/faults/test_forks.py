@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from support.otlp_receiver import OtlpReceiver
-from support.processes import TESTS, breaks_with, finish, program, run, same, start
+from support.processes import TESTS, breaks_with, finish, program, run, same, start, unmeasured
 from support.service import environment, read_lines
 
 WAIT_FOR_CHILDREN = """
@@ -223,7 +223,7 @@ def run_children(folder: Path, method: str, kind: str, **variables: str) -> None
     (folder / "children.py").write_text((broken if is_broken else "") + CHILDREN)
     finished = subprocess.run(
         [sys.executable, "children.py", method, kind],
-        env={**os.environ, **environment(folder, **variables), "PYTHONPATH": str(TESTS)},
+        env={**unmeasured(), **environment(folder, **variables), "PYTHONPATH": str(TESTS)},
         cwd=folder,
         capture_output=True,
         text=True,
@@ -371,15 +371,13 @@ def test_gunicorn_that_preloads_and_has_four_workers(tmp_path: Path) -> None:
     (tmp_path / "server.py").write_text((broken if is_broken else "") + SERVER)
     requests = 100
     with OtlpReceiver() as receiver:
-        # Measuring coverage replaces the handler of SIGTERM in the workers.
-        inherited = {k: v for k, v in os.environ.items() if not k.startswith("COVERAGE_")}
         variables = environment(tmp_path, OTEL_EXPORTER_OTLP_ENDPOINT=receiver.endpoint)
         server = subprocess.Popen(
             [
                 *(sys.executable, "-m", "gunicorn", "--preload", "--workers", "4"),
                 *("--bind", "127.0.0.1:0", "--graceful-timeout", "10", "server:application"),
             ],
-            env={**inherited, **variables, "PYTHONPATH": f"{tmp_path}{os.pathsep}{TESTS}"},
+            env={**unmeasured(), **variables, "PYTHONPATH": f"{tmp_path}{os.pathsep}{TESTS}"},
             cwd=tmp_path,
             stderr=subprocess.PIPE,
             text=True,

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from support.otlp_receiver import OtlpReceiver
-from support.processes import run
+from support.processes import run, unmeasured
 from support.service import environment
 
 HERE = Path(__file__).parent
@@ -24,7 +24,7 @@ def start_worker(
     with (folder / "worker.txt").open("wb") as said:
         return subprocess.Popen(
             [*worker, *quiet, *arguments],
-            env={**os.environ, **variables(folder, receiver)},
+            env={**unmeasured(), **variables(folder, receiver)},
             cwd=HERE,
             stdout=subprocess.DEVNULL,
             stderr=said,

@@ -17,6 +17,7 @@ from typing import Any
 import pytest
 
 from support.otlp_receiver import OtlpReceiver
+from support.processes import unmeasured
 from support.service import environment
 
 HERE = Path(__file__).parent
@@ -65,7 +66,7 @@ def serving(folder: Path, command: list[str], receiver: OtlpReceiver, **more: st
         server = subprocess.Popen(
             [sys.executable, "-m", *(part.format(port=port) for part in command)],
             env={
-                **os.environ,
+                **unmeasured(),
                 **environment(
                     folder,
                     LOG_TO_FILE="false",

@@ -4,6 +4,7 @@ A fault test is worth what it can find: ``@breaks_with("a_mutant")`` runs it as 
 more for each mutant, with the library broken in that way; then it has to fail.
 """
 
+import contextlib
 import functools
 import os
 import signal
@@ -81,16 +82,24 @@ def _with_mutant(test: Callable[..., None]) -> Any:
     return found.replace(parameters=[*found.parameters.values(), extra])
 
 
+def unmeasured() -> dict[str, str]:
+    """Return the environment of a program that forks or handles signals.
+
+    Measuring coverage takes a lock, which a signal handler meets held, and which a child inherits
+    held when another thread of its parent had it.
+    """
+    return {name: text for name, text in os.environ.items() if not name.startswith("COVERAGE_")}
+
+
 def start(folder: Path, program: str, **variables: str) -> "subprocess.Popen[str]":
     """Start a program that writes its files into ``folder``."""
-    inherited = dict(os.environ)
-    if "signal." in program.removeprefix(INITIALISE):
-        # Measuring coverage takes locks that a signal handler meets held.
-        inherited = {k: v for k, v in inherited.items() if not k.startswith("COVERAGE_")}
+    own = program.removeprefix(INITIALISE)
+    is_measured = not any(word in own for word in ("signal.", "fork", "multiprocessing"))
+    inherited = dict(os.environ) if is_measured else unmeasured()
     broken = BREAK if inherited.get(MUTANT) else ""
     process = subprocess.Popen(
         [sys.executable, "-c", LIKE_A_TERMINAL + broken + textwrap.dedent(program)],
-        env={**inherited, **environment(folder, **variables)},
+        env={**inherited, "PYTHONFAULTHANDLER": "1", **environment(folder, **variables)},
         cwd=folder,
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
@@ -120,7 +129,11 @@ def finish(
         timeout_seconds = min(timeout_seconds, MUTANT_TIMEOUT_SECONDS)
     try:
         return process.communicate(said, timeout=timeout_seconds)
-    except subprocess.TimeoutExpired:
+    except subprocess.TimeoutExpired as late:
+        # faulthandler then says where each thread of each process hangs.
+        with contextlib.suppress(subprocess.TimeoutExpired, ProcessLookupError):
+            os.killpg(process.pid, signal.SIGABRT)
+            late.add_note(process.communicate(timeout=MUTANT_TIMEOUT_SECONDS)[1])
         end(process)
         raise
     finally:
