@@ -6,7 +6,7 @@ OTHERS := 3.12 3.13 3.14
 # Most fault tests wait for something, so several run at once; those that measure run alone.
 TOGETHER := -n 3 --dist worksteal -m 'not alone'
 
-.PHONY: demo test test-others soak check lint types stubs stubs-check build bench clean
+.PHONY: demo test test-others soak check lint types stubs stubs-check build bench bench-others clean
 
 demo: $(VENV)/runtime  ## Run the company lookup and show its entries as people and machines see them.
 	@sh scripts/demo.sh $(BIN)/python
@@ -51,8 +51,19 @@ build: $(VENV)/checks  ## Wheel and sdist in dist/.
 	rm -rf dist
 	$(BIN)/python -m build --outdir dist .
 
-bench: $(VENV)/ready  ## Compare with the floor and with a hand-wired logger.
+bench: $(VENV)/bench-ready  ## Compare with the floor and with other loggers: under four minutes.
 	$(BIN)/python benchmarks/run.py --markdown benchmarks/RESULTS.md
+
+bench-others:  ## The same, quickly, on every other interpreter.
+	@for version in $(OTHERS); do \
+	  python=$$(sh scripts/interpreter.sh $$version); \
+	  if [ -n "$$python" ]; then \
+	    echo "Python $$version:"; \
+	    $(MAKE) --no-print-directory VENV=.venv-$$version PYTHON=$$python .venv-$$version/bench-ready \
+	      && .venv-$$version/bin/python benchmarks/run.py --quick \
+	           --markdown benchmarks/RESULTS-$$version.md \
+	      || exit 1; \
+	  else echo "Python $$version is not on this machine: not measured."; fi; done
 
 clean:
 	rm -rf .venv .venv-* dist logs .coverage* .mypy_cache .pytest_cache .ruff_cache .hypothesis
@@ -65,6 +76,10 @@ $(VENV)/runtime: pyproject.toml
 
 $(VENV)/ready: $(VENV)/runtime
 	$(BIN)/python -m pip install --quiet --editable . --group test
+	@touch $@
+
+$(VENV)/bench-ready: $(VENV)/ready
+	$(BIN)/python -m pip install --quiet --group test --group bench
 	@touch $@
 
 $(VENV)/checks: $(VENV)/ready

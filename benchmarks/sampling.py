@@ -1,7 +1,13 @@
-"""What sampling costs: signatures, decisions, and calls that are kept or left out."""
+"""What sampling costs: signatures, decisions, and calls that are kept or left out.
 
+python sampling.py CORE ROUNDS CALLS, where the environment switches sampling on, as
+``parts/sampled.py`` does.
+"""
+
+import os
 import random
 import statistics
+import sys
 import time
 import uuid
 from collections.abc import Callable
@@ -17,7 +23,7 @@ from sovdev_logger.sampling.published_forms import client_signature
 from sovdev_logger.sampling.sampler import Sampler
 from sovdev_logger.sampling.signature import signature_of
 
-Timer = Callable[[dict[str, Any], int, int], dict[str, list[float]]]
+SEED = 20260131
 
 MESSAGES: dict[str, Callable[[random.Random], str]] = {
     "a number": lambda r: (
@@ -56,25 +62,42 @@ def in_turn(messages: list[str], function: Callable[[str], Any]) -> Callable[[],
     return call_it
 
 
-def tables(time_in_turns: Timer, rounds: int) -> str:
+def time_in_turns(
+    calls: dict[str, Callable[[], Any]], rounds: int, per_round: int
+) -> dict[str, list[float]]:
+    """Return the microseconds per call in each round, in an order that is new in every round."""
+    order, names = random.Random(SEED), list(calls)
+    found: dict[str, list[float]] = {name: [] for name in names}
+    for _ in range(rounds + 1):
+        order.shuffle(names)
+        for name in names:
+            call_it = calls[name]
+            started = time.perf_counter_ns()
+            for _ in range(per_round):
+                call_it()
+            found[name].append((time.perf_counter_ns() - started) / per_round / 1000)
+    return {name: values[1:] for name, values in found.items()}
+
+
+def tables(rounds: int, count: int) -> str:
     """Return all tables as Markdown."""
     return "\n\n".join(
         [
-            _signatures(time_in_turns, rounds),
-            _decisions(time_in_turns, rounds),
-            _calls(time_in_turns, rounds),
+            _signatures(rounds, count),
+            _decisions(rounds, count),
+            _calls(rounds, count),
             _adversarial(),
         ]
     )
 
 
-def _signatures(time_in_turns: Timer, rounds: int) -> str:
+def _signatures(rounds: int, count: int) -> str:
     rows = []
     for name, make in MESSAGES.items():
-        messages = [make(random.Random(number)) for number in range(5000)]
+        messages = [make(random.Random(number)) for number in range(count)]
         functions = {"ours": signature_of, "steps": client_signature}
         found = time_in_turns(
-            {one: in_turn(messages, function) for one, function in functions.items()}, rounds, 5000
+            {one: in_turn(messages, function) for one, function in functions.items()}, rounds, count
         )
         rows.append(
             f"| {name}, {len(messages[0])} characters | {statistics.median(found['ours']):.2f} | "
@@ -87,10 +110,10 @@ def _signatures(time_in_turns: Timer, rounds: int) -> str:
     )
 
 
-def _decisions(time_in_turns: Timer, rounds: int) -> str:
+def _decisions(rounds: int, count: int) -> str:
     sampler = Sampler(Policy(severity_rates={"info": 0.2}))
-    new = [f"User {number} logged in" for number in range(50_000)]
-    order = [MESSAGES["five values"](random.Random(number)) for number in range(5000)]
+    new = [f"User {number} logged in" for number in range(10 * count)]
+    order = [MESSAGES["five values"](random.Random(number)) for number in range(count)]
     calls = {
         "same message": lambda: sampler.decide(INFO, "Service started"),
         "new message of 20 characters, known pattern": in_turn(
@@ -100,7 +123,7 @@ def _decisions(time_in_turns: Timer, rounds: int) -> str:
             order, lambda message: sampler.decide(INFO, message)
         ),
     }
-    found = time_in_turns(calls, rounds, 5000)
+    found = time_in_turns(calls, rounds, count)
     return _table(
         "Decision (goal: 1 µs for a known pattern)",
         "| decision about | µs |",
@@ -108,7 +131,7 @@ def _decisions(time_in_turns: Timer, rounds: int) -> str:
     )
 
 
-def _calls(time_in_turns: Timer, rounds: int) -> str:
+def _calls(rounds: int, count: int) -> str:
     log.sovdev_initialize(call.SERVICE, call.VERSION, call.PEERS)
     stage = current_stage()
     assert stage is not None, "the environment switches sampling on"
@@ -136,7 +159,7 @@ def _calls(time_in_turns: Timer, rounds: int) -> str:
         "left out": with_policy(leave_out),
         "nothing": only(keep),
     }
-    found = time_in_turns(calls, rounds, 5000)
+    found = time_in_turns(calls, rounds, count)
     idle = statistics.median(found["nothing"])
     kept = [value - idle for value in found["kept"]]
     left_out = [value - idle for value in found["left out"]]
@@ -180,3 +203,10 @@ def _ratio(found: dict[str, list[float]], name: str, base: str) -> str:
 def _table(title: str, head: str, rows: list[str]) -> str:
     columns = head.count("|") - 1
     return "\n".join([f"## {title}", "", head, "|---|" + "--:|" * (columns - 1), *rows])
+
+
+if __name__ == "__main__":
+    core, rounds, count = sys.argv[1:]
+    if core:
+        os.sched_setaffinity(0, {int(core)})
+    print(tables(int(rounds), int(count)))

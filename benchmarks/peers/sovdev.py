@@ -1,23 +1,49 @@
-"""This library, through its public functions; the environment says which outputs are on."""
+"""This library through its public functions, as it comes: redaction, error file, rotation are on.
+
+The environment says which outputs there are; ``lab.py`` sets it for this peer's process.
+"""
+
+from typing import Any
 
 import call
 
-import sovdev_logger as log
+from sovdev_logger import SOVDEV_LOGLEVELS, sovdev_flush, sovdev_initialize, sovdev_log
 
-INFO, DEBUG = log.SOVDEV_LOGLEVELS.INFO, log.SOVDEV_LOGLEVELS.DEBUG
+DEBUG, INFO, ERROR = SOVDEV_LOGLEVELS.DEBUG, SOVDEV_LOGLEVELS.INFO, SOVDEV_LOGLEVELS.ERROR
 
 
 class Sovdev:
-    name = "sovdev"
+    """The service."""
 
     def __init__(self) -> None:
-        log.sovdev_initialize(call.SERVICE, call.VERSION, call.PEERS)
+        sovdev_initialize(call.SERVICE, call.VERSION, call.PEERS)
 
     def call(self) -> None:
-        log.sovdev_log(INFO, call.FUNCTION, call.MESSAGE, "BRREG", call.INPUT, call.RESPONSE)
+        sovdev_log(INFO, call.FUNCTION, call.MESSAGE, "BRREG", call.INPUT, call.RESPONSE)
 
-    def below_level(self) -> None:
-        log.sovdev_log(DEBUG, call.FUNCTION, call.MESSAGE, "BRREG", call.INPUT, call.RESPONSE)
+    def call_with(self, value: object) -> None:
+        """Log that input, for the table about large ones."""
+        sovdev_log(INFO, call.FUNCTION, call.MESSAGE, "BRREG", value)
+
+    def error(self, exception: Exception) -> None:
+        sovdev_log(
+            ERROR,
+            call.FUNCTION,
+            call.ERROR_MESSAGE,
+            "BRREG",
+            call.INPUT,
+            call.RESPONSE,
+            exception,
+        )
+
+    def below(self, count: int) -> None:
+        function, message, given, answer = call.FUNCTION, call.MESSAGE, call.INPUT, call.RESPONSE
+        for _ in range(count):
+            sovdev_log(DEBUG, function, message, "BRREG", given, answer)
 
     def flush(self) -> None:
-        log.sovdev_flush()
+        sovdev_flush()
+
+
+def make(_folder: Any, _endpoint: Any) -> Sovdev:
+    return Sovdev()

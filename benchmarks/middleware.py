@@ -1,7 +1,7 @@
 """What a request costs: nothing, ours, and OpenTelemetry's instrumentation, turn by turn.
 
 pip install "sovdev-logger[fastapi]" opentelemetry-instrumentation-fastapi
-python benchmarks/requests.py
+python benchmarks/middleware.py
 """
 
 import asyncio
