@@ -16,6 +16,23 @@ EXCEPTION_TYPE: Final = "Error"
 
 Fields = dict[str, Any]
 
+FIELDS_OF_EVERY_ENTRY: Final = (
+    "timestamp",
+    "level",
+    "service_name",
+    "service_version",
+    "session_id",
+    "peer_service",
+    "function_name",
+    "log_type",
+    "message",
+    "trace_id",
+    "event_id",
+    "input_json",
+    "response_json",
+)
+"""In their order; ``span_id`` comes after ``trace_id`` where there is one."""
+
 
 class Identity(NamedTuple):
     """What is the same in every entry of one process."""

@@ -49,8 +49,10 @@ _SPELLINGS: Final[dict[object, Level]] = {
     "notset": TRACE,
 }
 
-BY_EXACT_NAME: Final[dict[object, Level]] = {level.name: level for level in LEVELS}
-"""The hot path's table; a member of ``SOVDEV_LOGLEVELS`` hashes like its lower-case name."""
+BY_EXACT_NAME: Final[dict[object, Level]] = {
+    SOVDEV_LOGLEVELS(level.name): level for level in LEVELS
+}
+"""The hot path's table: the members themselves are found at once, names by being equal to them."""
 
 
 def find_level(value: object) -> Level | None:

@@ -3,10 +3,11 @@
 import logging
 import threading
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Final, NamedTuple, Protocol
+from typing import TYPE_CHECKING, NamedTuple, Protocol
 
 from sovdev_logger.context import request_fields
 from sovdev_logger.entry import (
+    FIELDS_OF_EVERY_ENTRY,
     LEFT_OUT_ENTRY,
     TRANSACTION,
     Entry,
@@ -14,8 +15,16 @@ from sovdev_logger.entry import (
     Identity,
 )
 from sovdev_logger.exception_fields import describe_exception
-from sovdev_logger.identifiers import Clock, new_trace_id, new_uuid, trace_id_digits
-from sovdev_logger.levels import BY_EXACT_NAME, INFO, LEVELS, Level, find_level, level_of_number
+from sovdev_logger.identifiers import (
+    Clock,
+    new_trace_id,
+    new_uuid,
+    next_trace_id,
+    next_uuid,
+    trace_id_digits,
+)
+from sovdev_logger.levels import BY_EXACT_NAME, Level, level_of_number
+from sovdev_logger.odd_arguments import UNKNOWN_FUNCTION, OddArguments
 from sovdev_logger.outputs.base import OutputHandler
 from sovdev_logger.peers import PeerResolver
 from sovdev_logger.records import ENTRY_ATTRIBUTE, extra_of, make_record
@@ -27,16 +36,6 @@ from sovdev_logger.source import Source, source_of_caller
 
 if TYPE_CHECKING:
     from sovdev_logger.sampling.stage import SamplingStage
-
-_MAX_REMEMBERED: Final = 4096
-"""Distinct function names and trace ids kept ready; beyond it each call pays for its own."""
-
-_MAX_REMEMBERED_CHARACTERS: Final = 256
-_MAX_TRACE_ID_CHARACTERS: Final = 256
-_SHOWN_CHARACTERS: Final = 80
-
-NO_MESSAGE: Final = "(no message)"
-UNKNOWN_FUNCTION: Final = "unknown"
 
 
 class ActiveSpan(NamedTuple):
@@ -85,7 +84,26 @@ class SovdevLogger:
         self.sampling: SamplingStage | None = None
         self.is_left_out_unmade = False
         self.finds_source = False
-        self._functions: dict[object, str] = {}
+        self._odd = OddArguments(sanitizer, peers)
+        self._functions = self._odd.functions
+        # What isEnabledFor() found, which logging itself forgets when a level is set: asking there
+        # costs as much as the rest of a call below the level.
+        self._known_levels: dict[int, bool] = getattr(stdlib_logger, "_cache", {})
+
+    @property
+    def identity(self) -> Identity:
+        """What is the same in every entry of this process."""
+        return self._identity
+
+    @identity.setter
+    def identity(self, identity: Identity) -> None:
+        self._identity = identity
+        # A copy of all fields, of which some are then set, costs half of what a new dict does.
+        names = FIELDS_OF_EVERY_ENTRY
+        self._blank: Fields = dict.fromkeys(names) | identity._asdict()
+        at = names.index("trace_id") + 1
+        in_span = (*names[:at], "span_id", *names[at:])
+        self._blank_in_span: Fields = dict.fromkeys(in_span) | identity._asdict()
 
     def log(  # noqa: C901, PLR0912, PLR0917 - written out: a call costs what a field does
         self,
@@ -104,19 +122,25 @@ class SovdevLogger:
             try:
                 found = BY_EXACT_NAME[level]
             except Exception:  # noqa: BLE001 - unknown, unhashable, or a hash that fails
-                found = self._odd_level(level)
-            try:
-                peer = self.peers.known[peer_service]
-            except Exception:  # noqa: BLE001
-                peer = self._odd_peer(peer_service)
-            if self._counter is not None:
-                failed = exception is not None and exception is not False
-                self._counter.count(peer, found, log_type, failed=failed)
+                found = self._odd.level(level)
             stdlib_logger = self.stdlib_logger
             if stdlib_logger.disabled:
                 stdlib_logger.disabled = False  # dictConfig disables the loggers it does not name
-            if not stdlib_logger.isEnabledFor(found.stdlib_number):
+            is_wanted = self._known_levels.get(found.stdlib_number)
+            if is_wanted is None:
+                is_wanted = stdlib_logger.isEnabledFor(found.stdlib_number)
+            counter = self._counter
+            if counter is None and not is_wanted:
                 return
+            try:
+                peer = self.peers.known[peer_service]
+            except Exception:  # noqa: BLE001
+                peer = self._odd.peer(peer_service)
+            if counter is not None:
+                failed = exception is not None and exception is not False
+                counter.count(peer, found, log_type, failed=failed)
+                if not is_wanted:
+                    return
             rate = None
             sampling = self.sampling
             if sampling is not None:
@@ -129,7 +153,7 @@ class SovdevLogger:
             try:
                 function = self._functions[function_name]
             except Exception:  # noqa: BLE001
-                function = self._new_function(function_name)
+                function = self._odd.function(function_name)
             entry = self._entry(
                 found,
                 function,
@@ -165,7 +189,7 @@ class SovdevLogger:
         try:
             return self.peers.known[peer_service]
         except Exception:  # noqa: BLE001 - unknown, unhashable, or a hash that fails
-            return self._odd_peer(peer_service)
+            return self._odd.peer(peer_service)
 
     def adopt(self, record: logging.LogRecord) -> Entry | None:
         """Return the entry of a record that plain ``logging`` made, and count it once.
@@ -225,27 +249,33 @@ class SovdevLogger:
         now_ns: int,
     ) -> Entry:
         if type(message) is not str or not message:
-            message = self._odd_message(message)
+            message = self._odd.message(message)
         text, input_text, response_text = self.sanitizer.texts(message, input_json, response_json)
-        identity = self.identity
-        fields: Fields = {
-            "timestamp": self._clock.iso(now_ns),
-            "level": level.name,
-            "service_name": identity.service_name,
-            "service_version": identity.service_version,
-            "session_id": identity.session_id,
-            "peer_service": peer,
-            "function_name": function,
-            "log_type": log_type,
-            "message": text,
-        }
-        active = self._active_span()
+        active, span_id = self._active_span(), None
         if active is None and trace_id is None:
-            digits: str | None = new_trace_id()
-            fields["trace_id"] = digits
+            try:
+                digits: str | None = next_trace_id()
+            except IndexError:
+                digits = new_trace_id()
+            trace = digits
         else:
-            digits = self._place_in_trace(fields, active, trace_id)
-        fields["event_id"] = new_uuid()
+            trace, span_id, digits = self._place_in_trace(active, trace_id)
+        if span_id is None:
+            fields = self._blank.copy()
+        else:
+            fields = self._blank_in_span.copy()
+            fields["span_id"] = span_id
+        fields["timestamp"] = self._clock.iso(now_ns)
+        fields["level"] = level.name
+        fields["peer_service"] = peer
+        fields["function_name"] = function
+        fields["log_type"] = log_type
+        fields["message"] = text
+        fields["trace_id"] = trace
+        try:
+            fields["event_id"] = next_uuid()
+        except IndexError:
+            fields["event_id"] = new_uuid()
         fields["input_json"] = Fragment(input_text)
         fields["response_json"] = Fragment(response_text)
         context = request_fields()
@@ -266,78 +296,22 @@ class SovdevLogger:
         return entry
 
     def _place_in_trace(
-        self, fields: Fields, active: ActiveSpan | None, trace_id: object
-    ) -> str | None:
-        """Set the entry's trace and span; return the trace id's digits where it is valid."""
-        given = None if trace_id is None else self._given_trace_id(trace_id)
+        self, active: ActiveSpan | None, trace_id: object
+    ) -> tuple[str, str | None, str | None]:
+        """Return an entry's trace id, its span's id, and the trace id's digits if it is valid."""
+        given = None if trace_id is None else self._odd.trace_id(trace_id)
         if given:
-            fields["trace_id"] = given
             digits = trace_id_digits(given)
-            if active is not None and digits == active.trace_id:
-                fields["span_id"] = active.span_id
-            return digits
+            is_inside = active is not None and digits == active.trace_id
+            return given, active.span_id if active is not None and is_inside else None, digits
         if active is None:
-            fresh = fields["trace_id"] = new_trace_id()
-            return fresh
-        fields["trace_id"] = active.trace_id
-        fields["span_id"] = active.span_id
-        return active.trace_id
-
-    def _given_trace_id(self, trace_id: object) -> str:
-        if type(trace_id) is str and len(trace_id) <= _MAX_TRACE_ID_CHARACTERS:
-            return self.sanitizer.clean(trace_id)
-        return self.sanitizer.text(trace_id)
-
-    def _short(self, value: object) -> str:
-        """Return a value as a warning shows it."""
-        return self.sanitizer.text(value)[:_SHOWN_CHARACTERS]
-
-    def _odd_level(self, level: object) -> Level:
-        found = find_level(level)
-        if found is None:
-            shown = self._short(level)
-            names = ", ".join(one.name for one in LEVELS)
-            warn_once(
-                f"level:{shown}",
-                f"unknown log level {shown!r}: logged as info; use one of {names}.",
-            )
-        return found or INFO
-
-    def _odd_peer(self, peer_service: object) -> str:
-        shown = self._short(peer_service)
-        warn_once(
-            f"peer:{shown}",
-            f"unknown peer service {shown!r}: logged as given; define it in "
-            f"sovdev_initialize(peer_services=...), known are {', '.join(self.peers.names())}.",
-        )
-        return self.sanitizer.text(peer_service) or self.identity.service_name
-
-    def _odd_message(self, message: object) -> str:
-        text = self.sanitizer.text(message) if message is not None else ""
-        if text.strip():
-            return text
-        warn_once(
-            "message:empty", f"an empty message was logged as {NO_MESSAGE!r}: say what was done."
-        )
-        return NO_MESSAGE
-
-    def _new_function(self, function_name: object) -> str:
-        text = self.sanitizer.text(function_name) if function_name is not None else ""
-        if not text.strip():
-            warn_once(
-                "function:empty",
-                f"an empty function name was logged as {UNKNOWN_FUNCTION!r}: give the name of the "
-                "function that logs.",
-            )
-            text = UNKNOWN_FUNCTION
-        is_short = type(function_name) is str and len(function_name) <= _MAX_REMEMBERED_CHARACTERS
-        if is_short and len(self._functions) < _MAX_REMEMBERED:
-            self._functions[function_name] = text
-        return text
+            fresh = new_trace_id()
+            return fresh, None, fresh
+        return active.trace_id, active.span_id, active.trace_id
 
     def _function_of(self, record: logging.LogRecord) -> str:
         known = self._functions.get(record.funcName)
-        return known or self._new_function(record.funcName or record.module or UNKNOWN_FUNCTION)
+        return known or self._odd.function(record.funcName or record.module or UNKNOWN_FUNCTION)
 
 
 def _say_defect(error: Exception) -> None:

@@ -15,6 +15,7 @@ _MAX_PARKED: Final = 10_000
 _NOBODY: Final = 0
 
 _is_finalizing = sys.is_finalizing
+_get_ident = threading.get_ident
 
 Item = TypeVar("Item")
 
@@ -104,7 +105,7 @@ class Turnstile(Generic[Item]):
 
     def submit(self, item: Item) -> None:
         """Run ``action(item)`` now, or park it for the frame of this thread that is inside."""
-        me = threading.get_ident()
+        me = _get_ident()
         if self._owner == me:
             self._park(item)
             return

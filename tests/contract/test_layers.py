@@ -26,7 +26,7 @@ LAYERS: list[set[str]] = [
     {"otlp_settings", "peers", "reentry", "safety"},
     {"logwell_settings", "relay_settings"},
     {"settings", "entry", "records", "delivery", "sampling"},
-    {"jobs", "exception_fields"},
+    {"jobs", "exception_fields", "odd_arguments"},
     {"outputs"},
     {"logger"},
     {"telemetry"},

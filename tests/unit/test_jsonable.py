@@ -162,7 +162,7 @@ def test_each_kind_has_its_form(value: Any, expected: Any) -> None:
 @pytest.mark.parametrize("value", [k[1] for k in KINDS], ids=[k[0] for k in KINDS])
 def test_without_orjson_the_result_is_the_same(value: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     with_orjson = Sanitizer().texts("m", {"v": value}, [value])
-    monkeypatch.setattr(sanitizer, "fast_dumps", None)
+    monkeypatch.setattr(sanitizer, "orjson_dumps", None)
     assert Sanitizer().texts("m", {"v": value}, [value]) == with_orjson
 
 

@@ -217,7 +217,7 @@ def test_the_short_way_and_the_long_way_end_alike(value: Any) -> None:
     made = Sanitizer()
     short = made.texts("m", value, None)
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(sanitizer, "fast_dumps", None)
+        patch.setattr(sanitizer, "orjson_dumps", None)
         assert made.texts("m", value, None) == short
 
 

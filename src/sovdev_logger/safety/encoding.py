@@ -2,8 +2,7 @@
 
 import json
 from collections.abc import Callable, Mapping
-from functools import partial
-from typing import Any
+from typing import Any, Final
 
 try:
     import orjson
@@ -27,16 +26,12 @@ def stdlib_dumps(value: object) -> bytes:
         raise TypeError(str(error)) from error
 
 
-orjson_dumps: Callable[[Any], bytes] | None = None if orjson is None else orjson.dumps
+orjson_dumps: Callable[..., bytes] | None = None if orjson is None else orjson.dumps
 """orjson's encoder, or ``None`` where orjson is not installed."""
 
-fast_dumps: Callable[[Any], bytes] | None = None
-"""orjson for values as callers give them: it refuses what only the walk may decide about, such as
-dataclasses; ``None`` where orjson is not installed."""
-
-if orjson is not None:
-    fast_dumps = partial(orjson.dumps, option=orjson.OPT_PASSTHROUGH_DATACLASS)
-
+AS_GIVEN: Final = 0 if orjson is None else orjson.OPT_PASSTHROUGH_DATACLASS
+"""orjson's option for values as callers give them: it then refuses what only the walk may decide
+about. Given in each call, as ``orjson_dumps(value, None, AS_GIVEN)``: a ``partial`` costs more."""
 
 dumps: Callable[[Any], bytes] = stdlib_dumps if orjson_dumps is None else orjson_dumps
 """Encode a plain value (str, int of 64 bits, finite float, bool, None, list, dict with str keys)
@@ -69,8 +64,13 @@ def _stdlib_value(value: object) -> bytes:
 Fragment: Callable[[bytes], object] = StdlibFragment if orjson is None else orjson.Fragment
 """Marks bytes as JSON that is encoded already, to stand as a value in ``dumps_line``."""
 
+
+def _orjson_dumps_line(fields: Mapping[str, object]) -> bytes:
+    return orjson.dumps(fields, None, orjson.OPT_APPEND_NEWLINE)
+
+
 dumps_line: Callable[[Mapping[str, object]], bytes] = (
-    stdlib_dumps_line if orjson is None else partial(orjson.dumps, option=orjson.OPT_APPEND_NEWLINE)
+    stdlib_dumps_line if orjson is None else _orjson_dumps_line
 )
 """Encode a flat entry of strings and fragments as one line that ends with a newline.
 

@@ -5,7 +5,7 @@ from gc import is_tracked
 from itertools import count, islice
 from typing import Any, Final
 
-from sovdev_logger.safety.encoding import dumps, fast_dumps
+from sovdev_logger.safety.encoding import AS_GIVEN, dumps, orjson_dumps
 from sovdev_logger.safety.jsonable import MAX_DEPTH, TOO_DEEP, Walk, cut_text
 from sovdev_logger.safety.kinds import clean_text, describe
 from sovdev_logger.safety.redaction import may_contain_secret, redact_head
@@ -63,7 +63,7 @@ class Sanitizer:
         Ordinary values are encoded as they are; only what orjson refuses, what may hold a
         credential or a number that JSON lacks, and what is too large, is walked.
         """
-        if fast_dumps is None or type(message) is not str:
+        if orjson_dumps is None or type(message) is not str:
             return self._walked(message, input_json, response_json)
         input_text = response_text = _NULL
         probe = message
@@ -74,10 +74,10 @@ class Sanitizer:
             ):
                 return self._walked(message, input_json, response_json)
             if input_json is not None:
-                input_text = fast_dumps(input_json)
+                input_text = orjson_dumps(input_json, None, AS_GIVEN)
                 probe += input_text.decode()
             if response_json is not None:
-                response_text = fast_dumps(response_json)
+                response_text = orjson_dumps(response_json, None, AS_GIVEN)
                 probe += response_text.decode()
             if (
                 (
