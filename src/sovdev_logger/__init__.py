@@ -7,6 +7,8 @@ sovdev_initialize("company-lookup", "1.0.0", PEER.mappings)
 sovdev_log(SOVDEV_LOGLEVELS.INFO, "main", "Service started", PEER.INTERNAL)
 """
 
+from typing import TYPE_CHECKING
+
 from sovdev_logger.api import (
     sovdev_end_span,
     sovdev_generate_trace_id,
@@ -16,15 +18,7 @@ from sovdev_logger.api import (
     sovdev_set_context,
     sovdev_start_span,
 )
-from sovdev_logger.diagnostics import sovdev_test_otlp_connection, sovdev_validate_config
-from sovdev_logger.environment import (
-    sovdev_child_environment,
-    sovdev_exit,
-    sovdev_initialize_environment,
-)
-from sovdev_logger.integrations.stdlib import sovdev_capture_logging
 from sovdev_logger.levels import SOVDEV_LOGLEVELS
-from sovdev_logger.output_tests import ConnectionResult, sovdev_test_connection
 from sovdev_logger.peers import PeerServices, create_peer_services
 from sovdev_logger.service_api import (
     sovdev_flush,
@@ -33,9 +27,19 @@ from sovdev_logger.service_api import (
     sovdev_shutdown,
     sovdev_status,
 )
-from sovdev_logger.status import OutputStatus, SamplingStatus, Status
-from sovdev_logger.telemetry.spans import SovdevSpan
-from sovdev_logger.tracing_api import sovdev_carry, sovdev_inject_headers, sovdev_span
+
+if TYPE_CHECKING:
+    from sovdev_logger.diagnostics import sovdev_test_otlp_connection, sovdev_validate_config
+    from sovdev_logger.environment import (
+        sovdev_child_environment,
+        sovdev_exit,
+        sovdev_initialize_environment,
+    )
+    from sovdev_logger.integrations.stdlib import sovdev_capture_logging
+    from sovdev_logger.output_tests import ConnectionResult, sovdev_test_connection
+    from sovdev_logger.status import OutputStatus, SamplingStatus, Status
+    from sovdev_logger.telemetry.spans import SovdevSpan
+    from sovdev_logger.tracing_api import sovdev_carry, sovdev_inject_headers, sovdev_span
 
 __all__ = [
     "SOVDEV_LOGLEVELS",
@@ -71,9 +75,39 @@ __all__ = [
 ]
 
 
-def __getattr__(name: str) -> str:
+# Not every program uses these, and what they need is not small: each is imported when asked for.
+_ELSEWHERE = {
+    "ConnectionResult": "output_tests",
+    "OutputStatus": "status",
+    "SamplingStatus": "status",
+    "SovdevSpan": "telemetry.spans",
+    "Status": "status",
+    "sovdev_capture_logging": "integrations.stdlib",
+    "sovdev_carry": "tracing_api",
+    "sovdev_child_environment": "environment",
+    "sovdev_exit": "environment",
+    "sovdev_initialize_environment": "environment",
+    "sovdev_inject_headers": "tracing_api",
+    "sovdev_span": "tracing_api",
+    "sovdev_test_connection": "output_tests",
+    "sovdev_test_otlp_connection": "diagnostics",
+    "sovdev_validate_config": "diagnostics",
+}
+
+
+def __getattr__(name: str) -> object:
+    if name in _ELSEWHERE:
+        from importlib import import_module  # noqa: PLC0415 - only where it is needed
+
+        found: object = getattr(import_module(f"{__name__}.{_ELSEWHERE[name]}"), name)
+        globals()[name] = found
+        return found
     if name == "__version__":
         from importlib.metadata import version  # noqa: PLC0415 - asked for rarely, costs 20 ms
 
         return version("sovdev-logger")
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+
+
+def __dir__() -> list[str]:
+    return sorted({"__version__", *(name for name in globals() if name[0] == "_"), *__all__})

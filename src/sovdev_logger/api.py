@@ -1,16 +1,18 @@
 """The functions that log: entries, jobs, spans, context."""
 
 from collections.abc import Mapping
+from typing import TYPE_CHECKING
 
 from sovdev_logger.context import merge_request_fields
-from sovdev_logger.entry import JOB_PROGRESS, JOB_STATUS
 from sovdev_logger.holder import Holder, not_initialised
 from sovdev_logger.identifiers import new_uuid
 from sovdev_logger.jobs import progress_call, status_call
 from sovdev_logger.levels import SOVDEV_LOGLEVELS
-from sovdev_logger.safety.sanitizer import Sanitizer
+from sovdev_logger.log_types import JOB_PROGRESS, JOB_STATUS
 from sovdev_logger.selflog import warn_once
-from sovdev_logger.telemetry.spans import SovdevSpan
+
+if TYPE_CHECKING:
+    from sovdev_logger.telemetry.spans import SovdevSpan
 
 LevelLike = SOVDEV_LOGLEVELS | str | int
 """A member of ``SOVDEV_LOGLEVELS``, its name, or what stdlib logging calls it."""
@@ -138,7 +140,7 @@ def sovdev_start_span(
     attributes: Mapping[str, object] | None = None,
     *,
     peer_service: str | None = None,
-) -> SovdevSpan:
+) -> "SovdevSpan":
     """Start a span and make it current: what is logged until its end carries its ids.
 
     A span started while another is active is its child. It is current in the OpenTelemetry
@@ -163,7 +165,7 @@ def sovdev_start_span(
     return service.spans.start(operation_name, attributes, peer)
 
 
-def sovdev_end_span(span: SovdevSpan, error: BaseException | str | None = None) -> None:
+def sovdev_end_span(span: "SovdevSpan", error: BaseException | str | None = None) -> None:
     """End a span and make its parent active again; an ``error`` marks it failed.
 
     Ending twice, out of order, or in another thread than it was started in is harmless. Raises
@@ -175,6 +177,8 @@ def sovdev_end_span(span: SovdevSpan, error: BaseException | str | None = None) 
 
     Specification: API, spans.
     """
+    from sovdev_logger.telemetry.spans import SovdevSpan  # noqa: PLC0415 - there if a span is
+
     given: object = span
     if isinstance(given, SovdevSpan):
         given.end(error)
@@ -216,6 +220,8 @@ def sovdev_set_context(
 
     Specification: API, context.
     """
+    from sovdev_logger.safety.sanitizer import Sanitizer  # noqa: PLC0415 - as in Holder
+
     service = Holder.service
     sanitizer = service.sanitizer if service else Sanitizer()
     given = {

@@ -7,10 +7,6 @@ from sovdev_logger.levels import BY_EXACT_NAME, Level
 from sovdev_logger.safety.encoding import Fragment, dumps, dumps_line
 from sovdev_logger.source import Source
 
-TRANSACTION: Final = "transaction"
-JOB_STATUS: Final = "job.status"
-JOB_PROGRESS: Final = "job.progress"
-
 EXCEPTION_TYPE: Final = "Error"
 """The constant that stands in ``exception_type`` in every language."""
 

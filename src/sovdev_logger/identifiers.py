@@ -4,7 +4,6 @@ import os
 import time
 from collections.abc import Callable
 from typing import Final
-from uuid import uuid4
 
 _BATCH: Final = 256
 """Ids made from one read of the system's randomness; a single read costs as much as the rest."""
@@ -56,7 +55,9 @@ def _fresh_uuids() -> list[str]:
 
     So its ids are distinct whatever the randomness, and cost a sum of two strings each.
     """
-    head = str(uuid4())[:-2]
+    digits = os.urandom(16).hex()
+    variant = "89ab"[int(digits[16], 16) % 4]
+    head = f"{digits[:8]}-{digits[8:12]}-4{digits[13:16]}-{variant}{digits[17:20]}-{digits[20:30]}"
     return [head + ending for ending in _ENDINGS]
 
 

@@ -2,9 +2,10 @@
 
 import math
 from collections.abc import Mapping
-from typing import Final, NamedTuple
+from typing import TYPE_CHECKING, Final, NamedTuple
 
-from sovdev_logger.safety.sanitizer import Sanitizer
+if TYPE_CHECKING:
+    from sovdev_logger.safety.sanitizer import Sanitizer
 
 PROGRESS_JOB_NAME: Final = "BatchProcessing"
 
@@ -17,7 +18,7 @@ class JobCall(NamedTuple):
 
 
 def status_call(
-    job_name: object, status: object, input_json: object, sanitizer: Sanitizer
+    job_name: object, status: object, input_json: object, sanitizer: "Sanitizer"
 ) -> JobCall:
     """Return the entry's message and input for ``sovdev_log_job_status``."""
     message = f"Job {sanitizer.text(status)}: {sanitizer.text(job_name)}"
@@ -25,7 +26,7 @@ def status_call(
 
 
 def progress_call(
-    item_id: object, current: object, total: object, input_json: object, sanitizer: Sanitizer
+    item_id: object, current: object, total: object, input_json: object, sanitizer: "Sanitizer"
 ) -> JobCall:
     """Return the entry's message and input for ``sovdev_log_job_progress``."""
     numbers = f"{sanitizer.text(current)}/{sanitizer.text(total)}"

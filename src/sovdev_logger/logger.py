@@ -9,7 +9,6 @@ from sovdev_logger.context import request_fields
 from sovdev_logger.entry import (
     FIELDS_OF_EVERY_ENTRY,
     LEFT_OUT_ENTRY,
-    TRANSACTION,
     Entry,
     Fields,
     Identity,
@@ -24,6 +23,7 @@ from sovdev_logger.identifiers import (
     trace_id_digits,
 )
 from sovdev_logger.levels import BY_EXACT_NAME, Level, level_of_number
+from sovdev_logger.log_types import TRANSACTION
 from sovdev_logger.odd_arguments import UNKNOWN_FUNCTION, OddArguments
 from sovdev_logger.outputs.base import OutputHandler
 from sovdev_logger.peers import PeerResolver

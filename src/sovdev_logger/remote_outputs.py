@@ -3,8 +3,6 @@
 from dataclasses import replace
 from typing import Protocol
 
-from sovdev_logger.delivery.backlog import BatchLimits
-from sovdev_logger.delivery.batching import BatchSender
 from sovdev_logger.logger import SovdevLogger
 from sovdev_logger.logwell_settings import LogwellSettings
 from sovdev_logger.outputs.base import Adopt, OutputHandler
@@ -43,6 +41,8 @@ class Host(Protocol):
 def attach_logwell(service: Host, logwell: LogwellSettings) -> None:
     """Attach the output to a Logwell server."""
     from sovdev_logger.delivery import logwell_http  # noqa: PLC0415
+    from sovdev_logger.delivery.backlog import BatchLimits  # noqa: PLC0415
+    from sovdev_logger.delivery.batching import BatchSender  # noqa: PLC0415
     from sovdev_logger.outputs.logwell import LogwellHandler  # noqa: PLC0415
 
     transport = logwell_http.logwell_transport(logwell)
@@ -75,6 +75,8 @@ def attach_relays(service: Host, relay: RelaySettings) -> None:
             "sovdev-logger[relay]; the other outputs work.",
         )
         return
+    from sovdev_logger.delivery.backlog import BatchLimits  # noqa: PLC0415
+    from sovdev_logger.delivery.batching import BatchSender  # noqa: PLC0415
     from sovdev_logger.outputs.relay import RelayEncoder, RelayHandler  # noqa: PLC0415
 
     encoder = RelayEncoder()

@@ -2,15 +2,15 @@
 
 import os
 from collections.abc import Iterable, Mapping
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 from sovdev_logger import signal_handlers
 from sovdev_logger.holder import Holder, not_initialised
 from sovdev_logger.peers import INTERNAL, PeerServices
-from sovdev_logger.safety.kinds import clean_text
 from sovdev_logger.selflog import warn_once
-from sovdev_logger.settings import read_settings
-from sovdev_logger.status import Status
+
+if TYPE_CHECKING:
+    from sovdev_logger.status import Status
 
 DEFAULT_VERSION: Final = "1.0.0"
 
@@ -57,8 +57,12 @@ def start_service_of_process(
     peers = _checked_peers(peer_services)
     with Holder.lock:
         if not Holder.is_initialised:
+            # Imported when it is wanted, as in Holder.
+            from sovdev_logger.safety.kinds import clean_text  # noqa: PLC0415
+            from sovdev_logger.settings import read_settings  # noqa: PLC0415
+
             settings = read_settings(environ)
-            version = _version(service_version, settings.service_version)
+            version = clean_text(_version(service_version, settings.service_version))
             name = clean_text(service_name.strip())
             Holder.service = Holder.start(name, version, peers, settings)
             Holder.is_initialised = True
@@ -91,7 +95,7 @@ def sovdev_shutdown() -> None:
         service.shutdown()
 
 
-def sovdev_status() -> Status:
+def sovdev_status() -> "Status":
     """Return what became of every entry so far, output by output.
 
     For each output ``logged == delivered + queued + spooled + dropped + sampled_out``, at every
@@ -100,6 +104,8 @@ def sovdev_status() -> Status:
 
     Specification: delivery, the ledger.
     """
+    from sovdev_logger.status import Status  # noqa: PLC0415 - as in Holder
+
     service = Holder.service
     return Status() if service is None else service.status()
 
@@ -150,6 +156,8 @@ def _checked_peers(peer_services: Mapping[str, str] | None) -> dict[str, str]:
             "peer_services must be a mapping of names to system ids, such as PEER.mappings, not "
             f"{type(peer_services).__name__}"
         )
+    from sovdev_logger.safety.kinds import clean_text  # noqa: PLC0415 - as in Holder
+
     peers = {
         clean_text(str(name)): clean_text(str(system_id)).strip()
         for name, system_id in peer_services.items()
@@ -167,4 +175,4 @@ def _checked_peers(peer_services: Mapping[str, str] | None) -> dict[str, str]:
 def _version(argument: str, from_environment: str | None) -> str:
     if argument == DEFAULT_VERSION and from_environment:
         return from_environment
-    return clean_text(str(argument)).strip() or DEFAULT_VERSION
+    return str(argument).strip() or DEFAULT_VERSION

@@ -17,6 +17,7 @@ LAYERS: list[set[str]] = [
         "identifiers",
         "levels",
         "otlp_wire",
+        "log_types",
         "profile_settings",
         "relay_wire",
         "selflog",

@@ -99,16 +99,18 @@ _AFTER_BEARER = re.compile(
     _FLAGS,
 )
 _SUSPECT = re.compile(
-    rf"{CREDENTIAL_NAME}|authorization|cookie|bearer|basic(?:[ \t]|%20)|eyj|://|-----begin"
-    r"|[?&](?:key|auth|pass|sig)=|akia|gh[pousr]_|github_pat_|xox[a-z]-|sk-|[rs]k_|glpat-|aiza",
+    (
+        rf"{CREDENTIAL_NAME}|authorization|cookie|bearer|basic(?:[ \t]|%20)|eyj|://|-----begin"
+        r"|[?&](?:key|auth|pass|sig)=|akia|gh[pousr]_|github_pat_|xox[a-z]-|sk-|[rs]k_|glpat-|aiza"
+    ),
     re.ASCII,
 )
 """Searched in lower-case text: ignoring case would cost three times as much."""
 _LAST_DELIMITER = re.compile(r".*[\s,;\"'<>&]", re.DOTALL)
 
 
-def may_contain_secret(text: str, separators: int = -1) -> bool:
-    """Say whether ``text``, prose or JSON, could hold something to redact.
+def may_contain_secret(text: bytes, separators: int = -1) -> bool:
+    """Say whether UTF-8 ``text``, prose or JSON, could hold something to redact.
 
     A cheap test for the hot path: ``False`` means that neither :func:`redact_text` nor
     :func:`is_sensitive_key` would find anything in it; ``True`` means look closer. Thread-safe.
@@ -119,14 +121,16 @@ def may_contain_secret(text: str, separators: int = -1) -> bool:
             that is not known. Without a colon more nothing is assigned to any name, and names
             are most of what is looked for.
     """
-    t = text.lower()
+    # As bytes only ASCII gets lower case, which is ten times as fast; as a string it is searched
+    # twice as fast.
+    t = text.lower().decode("latin-1")
     # Written out because a loop costs half as much again, for every entry logged. A single
     # character is found ten times as fast as a word, so rare ones go first; of words with a part
     # in common only that is looked for.
     is_suspect = (
         "bearer" in t
         or "basic" in t
-        or ("K" in text and "AKIA" in text)
+        or ("k" in t and "akia" in t)
         or ("j" in t and "eyj" in t)
         or ("z" in t and "aiza" in t)
         or ("@" in t and "://" in t)
@@ -178,7 +182,7 @@ def redact_text(text: str) -> str:
     Key names, schemes, user names and hosts stay. Redacting twice gives the same as once. Takes
     time linear in the length of the text. Thread-safe.
     """
-    if not may_contain_secret(text):
+    if not may_contain_secret(text.encode("utf-8", "replace")):
         return text
     lowered = text.lower()
     text = _redact_headers(text, lowered)

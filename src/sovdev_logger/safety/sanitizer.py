@@ -66,8 +66,8 @@ class Sanitizer:
         if orjson_dumps is None or type(message) is not str:
             return self._walked(message, input_json, response_json)
         input_text = response_text = _NULL
-        probe = message
         try:
+            probe = message.encode()  # refuses a lone surrogate
             # A dict of plain values alone is not tracked and cannot multiply: the common case.
             if (is_tracked(input_json) and self._multiplies(input_json)) or (
                 is_tracked(response_json) and self._multiplies(response_json)
@@ -75,10 +75,10 @@ class Sanitizer:
                 return self._walked(message, input_json, response_json)
             if input_json is not None:
                 input_text = orjson_dumps(input_json, None, AS_GIVEN)
-                probe += input_text.decode()
+                probe += input_text
             if response_json is not None:
                 response_text = orjson_dumps(response_json, None, AS_GIVEN)
-                probe += response_text.decode()
+                probe += response_text
             if (
                 (
                     len(probe) > self._ordinary_length
@@ -90,11 +90,9 @@ class Sanitizer:
                         probe, self._separators(input_json) + self._separators(response_json)
                     )
                 )
-                or ("null" in probe and _has_non_finite((input_json, response_json)))
+                or (b"null" in probe and _has_non_finite((input_json, response_json)))
             ):
                 return self._walked(message, input_json, response_json)
-            if not message.isascii():
-                message.encode()  # refuses a lone surrogate
         except Exception:  # noqa: BLE001 - orjson's and the values' own errors alike
             return self._walked(message, input_json, response_json)
         return message, input_text, response_text
@@ -194,7 +192,11 @@ class Sanitizer:
 
 
 def _is_harmless(key: object) -> bool:
-    return type(key) is str and len(key) <= _MAX_KEY_CHARACTERS and not may_contain_secret(key)
+    return (
+        type(key) is str
+        and len(key) <= _MAX_KEY_CHARACTERS
+        and not may_contain_secret(key.encode("utf-8", "replace"))
+    )
 
 
 def _has_non_finite(value: Any) -> bool:

@@ -6,8 +6,8 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Final
 
-from sovdev_logger.entry import JOB_STATUS
 from sovdev_logger.levels import INFO, Level, find_level
+from sovdev_logger.log_types import JOB_STATUS
 from sovdev_logger.safety.sanitizer import Sanitizer
 from sovdev_logger.sampling.policy import Policy
 from sovdev_logger.sampling.rates import KEEP_ALL

@@ -4,9 +4,9 @@ import logging
 from collections.abc import Callable
 from typing import Final
 
-from sovdev_logger.entry import JOB_STATUS
 from sovdev_logger.identifiers import trace_id_digits
 from sovdev_logger.levels import Level
+from sovdev_logger.log_types import JOB_STATUS
 from sovdev_logger.sampling.lipservice import LipServiceClient
 from sovdev_logger.sampling.policy import LOCAL_DEFAULTS, uniform_policy
 from sovdev_logger.sampling.sampler import Sampler

@@ -5,13 +5,9 @@ import time
 from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Protocol
 
-from sovdev_logger.delivery.batching import BatchSender
 from sovdev_logger.delivery.ledger import with_turnstile
 from sovdev_logger.delivery.limits import DeliverySettings
-from sovdev_logger.delivery.otlp_http import OtlpExporter
-from sovdev_logger.delivery.periodic import PeriodicSender
 from sovdev_logger.delivery.results import FlushResult
-from sovdev_logger.delivery.transport import HttpTransport
 from sovdev_logger.entry import Identity
 from sovdev_logger.otlp_settings import OtlpSettings, SignalTarget
 from sovdev_logger.otlp_wire import SCOPE_VERSION, make_context
@@ -28,6 +24,9 @@ if TYPE_CHECKING:
     from opentelemetry.metrics import MeterProvider
     from opentelemetry.trace import Tracer
 
+    from sovdev_logger.delivery.batching import BatchSender
+    from sovdev_logger.delivery.otlp_http import OtlpExporter
+    from sovdev_logger.delivery.periodic import PeriodicSender
     from sovdev_logger.telemetry.providers import SpanForwarder
 
 
@@ -83,7 +82,7 @@ class Pipeline:
 
         return OTLPLoggingHandler(self.logs, adopt)
 
-    def add(self, sender: BatchSender, connection: Connection) -> None:
+    def add(self, sender: "BatchSender", connection: Connection) -> None:
         """Let a sender of another output be flushed, closed and forked with ours."""
         self._others.append(sender)
         self._transports.append(connection)
@@ -151,22 +150,27 @@ class Pipeline:
         for exporter in self._exporters:
             exporter.context = self._context
 
-    def _senders(self) -> list[BatchSender | PeriodicSender]:
+    def _senders(self) -> "list[BatchSender | PeriodicSender]":
         ours = (self.logs, self.traces, self.metrics, *self._others)
         return [one for one in ours if one is not None]
 
-    def _batch_sender(self, name: str, target: SignalTarget) -> BatchSender:
+    def _batch_sender(self, name: str, target: SignalTarget) -> "BatchSender":
+        from sovdev_logger.delivery.batching import BatchSender  # noqa: PLC0415
+
         sender = BatchSender(name, self._exporter(target), settings=self._delivery)
         sender.start()
         return sender
 
-    def _exporter(self, target: SignalTarget) -> OtlpExporter:
+    def _exporter(self, target: SignalTarget) -> "OtlpExporter":
+        from sovdev_logger.delivery.otlp_http import OtlpExporter  # noqa: PLC0415
+        from sovdev_logger.delivery.transport import HttpTransport  # noqa: PLC0415
+
         transport = HttpTransport(target)
         self._transports.append(transport)
         self._exporters.append(OtlpExporter(transport, self._context))
         return self._exporters[-1]
 
-    def _start_tracer(self, sender: BatchSender) -> None:
+    def _start_tracer(self, sender: "BatchSender") -> None:
         from sovdev_logger.telemetry.providers import (  # noqa: PLC0415
             SpanForwarder,
             build_tracer_provider,
@@ -187,7 +191,8 @@ class Pipeline:
         elif self._otlp.metrics is not None:
             self._make_own_metrics(self._otlp.metrics).start()
 
-    def _make_own_metrics(self, target: SignalTarget) -> PeriodicSender:
+    def _make_own_metrics(self, target: SignalTarget) -> "PeriodicSender":
+        from sovdev_logger.delivery.periodic import PeriodicSender  # noqa: PLC0415
         from sovdev_logger.telemetry.providers import build_meter_provider  # noqa: PLC0415
 
         otlp = self._otlp

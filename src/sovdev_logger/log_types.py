@@ -1,0 +1,7 @@
+"""What kinds of entries there are."""
+
+from typing import Final
+
+TRANSACTION: Final = "transaction"
+JOB_STATUS: Final = "job.status"
+JOB_PROGRESS: Final = "job.progress"
