@@ -7,7 +7,7 @@ from sovdev_logger.context import merge_request_fields
 from sovdev_logger.holder import Holder, not_initialised
 from sovdev_logger.identifiers import new_uuid
 from sovdev_logger.jobs import progress_call, status_call
-from sovdev_logger.levels import SOVDEV_LOGLEVELS
+from sovdev_logger.levels import SOVDEV_LOGLEVELS, STDLIB_NUMBERS
 from sovdev_logger.log_types import JOB_PROGRESS, JOB_STATUS
 from sovdev_logger.selflog import warn_once
 
@@ -52,7 +52,13 @@ def sovdev_log(
     service = Holder.service
     if service is None:
         raise not_initialised("sovdev_log")
-    service.logger.log(
+    logger = service.logger
+    try:
+        if logger.left_alone.get(STDLIB_NUMBERS[level]) is False:
+            return
+    except Exception:  # noqa: BLE001, S110 - an odd level, which the logger makes the best of
+        pass
+    logger.log(
         level,
         function_name,
         message,

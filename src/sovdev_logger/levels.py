@@ -55,6 +55,12 @@ BY_EXACT_NAME: Final[dict[object, Level]] = {
 """The hot path's table: the members themselves are found at once, names by being equal to them."""
 
 
+STDLIB_NUMBERS: Final[dict[object, int]] = {
+    name: level.stdlib_number for name, level in BY_EXACT_NAME.items()
+}
+"""What each is to stdlib logging, for the first look at a call."""
+
+
 def find_level(value: object) -> Level | None:
     """Return the level that ``value`` spells, or None.
 

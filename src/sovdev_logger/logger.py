@@ -60,6 +60,9 @@ class SovdevLogger:
     Attributes:
         sampling: Decides what is kept; None keeps everything.
         finds_source: Whether an output wants to know the caller's file and line.
+        left_alone: Levels, by stdlib number, for which a call does nothing, as False: what
+            ``isEnabledFor`` found, which logging itself forgets when a level is set. Asking it
+            costs as much as the rest of such a call.
         is_left_out_unmade: Whether no output wants what is left out, so that it need not be made.
     """
 
@@ -86,9 +89,8 @@ class SovdevLogger:
         self.finds_source = False
         self._odd = OddArguments(sanitizer, peers)
         self._functions = self._odd.functions
-        # What isEnabledFor() found, which logging itself forgets when a level is set: asking there
-        # costs as much as the rest of a call below the level.
         self._known_levels: dict[int, bool] = getattr(stdlib_logger, "_cache", {})
+        self.left_alone = self._known_levels if counter is None else {}
 
     @property
     def identity(self) -> Identity:

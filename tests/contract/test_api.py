@@ -558,3 +558,25 @@ def test_an_error_inside_the_logger_is_said_and_hurts_nobody(
     sovdev_log("info", "f", "m", None)
     logging.getLogger("orders").info("plain")
     assert "ZeroDivisionError inside the logger" in capsys.readouterr().err
+
+
+def test_a_level_that_is_set_while_the_service_runs_holds_at_once(
+    start: Callable[..., Started],
+) -> None:
+    started = start(SOVDEV_LOG_LEVEL="info")
+    logger = logging.getLogger("orders")
+    for level, is_logged in [("info", False), ("debug", True), ("error", False), ("debug", True)]:
+        logger.setLevel(level.upper())
+        for _ in range(2):
+            before = len(started.entries)
+            sovdev_log("debug", "f", f"while it is {level}", None)
+            assert len(started.entries) == before + is_logged
+    logging.disable(logging.WARNING)
+    try:
+        sovdev_log("debug", "f", "disabled", None)
+        sovdev_log("info", "f", "disabled", None)
+    finally:
+        logging.disable(logging.NOTSET)
+    assert started.last["message"] == "while it is debug"
+    sovdev_log("debug", "f", "enabled again", None)
+    assert started.last["message"] == "enabled again"

@@ -21,7 +21,7 @@ COUNTS = {
     "otlp": 102,
     "span": 56,
     "error": 125,
-    "below": 3,
+    "below": 2,
 }
 """The most that any supported interpreter needs."""
 
