@@ -340,3 +340,14 @@ def child_keeps_its_parents_sinks() -> None:
     from sovdev_logger import environment
 
     environment._Process.begin_anew = lambda self: None  # type: ignore[method-assign]
+
+
+def the_file_imports_something_late() -> None:
+    write = JsonFileHandler.write
+
+    def importing(self: JsonFileHandler, entry: Any) -> None:
+        import colorsys  # noqa: F401
+
+        write(self, entry)
+
+    JsonFileHandler.write = importing  # type: ignore[method-assign]
