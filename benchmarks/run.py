@@ -29,6 +29,7 @@ PACKAGES = (
     "opentelemetry-exporter-otlp-proto-http",
     "protobuf",
     "orjson",
+    "ahocorasick-rs",
 )
 
 

@@ -29,8 +29,10 @@ def run(quick: bool) -> Section:
         ["peer", "µs per call", "× floor", "CPU × floor"],
         rows,
         [
-            verdict("sovdev × floor", ratio(wall["sovdev"], wall["floor"]), GOAL),
-            verdict("the same, its CPU alone", ratio(cpu["sovdev"], cpu["floor"]), GOAL),
+            *(
+                verdict(f"{name} × floor", ratio(wall[name], wall["floor"]), GOAL)
+                for name in ("sovdev", "sovdev, fast")
+            ),
         ],
     )
     return Section(text, [noise("threads: floor", wall["floor"])])

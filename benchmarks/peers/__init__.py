@@ -17,6 +17,7 @@ from typing import Any
 MAKERS = {
     "floor": "floor:make",
     "sovdev": "sovdev:make",
+    "sovdev, fast": "sovdev:make_fast",
     "hand-wired": "handwired:make",
     "hand-wired, orjson": "handwired_orjson:make",
     "structlog": "structlog_file:make",
@@ -31,6 +32,7 @@ MAKERS = {
 TO_FILE = [
     "floor",
     "sovdev",
+    "sovdev, fast",
     "structlog",
     "structlog over stdlib",
     "hand-wired, orjson",
@@ -40,6 +42,7 @@ TO_FILE = [
 WITH_OTLP = [
     "floor",
     "sovdev",
+    "sovdev, fast",
     "structlog over stdlib",
     "hand-wired, orjson",
     "hand-wired",

@@ -10,11 +10,11 @@ from hypothesis import strategies as st
 from sovdev_logger.safety.redaction import (
     REDACTED,
     is_sensitive_key,
-    may_contain_secret,
     redact_head,
     redact_text,
 )
 from sovdev_logger.safety.sanitizer import Sanitizer
+from sovdev_logger.safety.suspicion import may_contain_secret
 from support.redaction_table import MUST_GO, MUST_STAY
 
 go = pytest.mark.parametrize(("text", "secret"), MUST_GO)

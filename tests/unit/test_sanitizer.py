@@ -2,6 +2,8 @@
 
 import collections
 import json
+import subprocess
+import sys
 import time
 from collections.abc import Iterator, Mapping, Set
 from typing import Any
@@ -10,7 +12,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from sovdev_logger.safety import sanitizer
+from sovdev_logger.safety import sanitizer, suspicion
 from sovdev_logger.safety.redaction import REDACTED
 from sovdev_logger.safety.sanitizer import Sanitizer
 from support.redaction_table import MUST_GO, MUST_STAY
@@ -275,8 +277,20 @@ TEXTS = st.lists(FRAGMENTS, max_size=4).map("".join)
 FLAT = st.dictionaries(TEXTS, TEXTS | st.integers() | st.none() | st.tuples(TEXTS, TEXTS))
 
 
-@given(TEXTS, FLAT, FLAT)
+LOOKS = {"each": suspicion.search_each, "all at once": suspicion._searcher_for_all()}
+
+
+@pytest.mark.parametrize("look", LOOKS)
+@given(message=TEXTS, given_in=FLAT, came_out=FLAT)
 def test_what_is_not_walked_had_nothing_to_redact(
+    look: str, message: str, given_in: dict[str, Any], came_out: dict[str, Any]
+) -> None:
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(suspicion, "look", LOOKS[look])
+        check_what_is_not_walked(message, given_in, came_out)
+
+
+def check_what_is_not_walked(
     message: str, given_in: dict[str, Any], came_out: dict[str, Any]
 ) -> None:
     made = Sanitizer()
@@ -287,7 +301,11 @@ def test_what_is_not_walked_had_nothing_to_redact(
 
 @pytest.mark.parametrize(("text", "secret"), MUST_GO)
 @pytest.mark.parametrize("where", ["message", "value", "key", "pair"])
-def test_a_secret_goes_from_a_flat_mapping(text: str, secret: str, where: str) -> None:
+@pytest.mark.parametrize("look", LOOKS)
+def test_a_secret_goes_from_a_flat_mapping(
+    text: str, secret: str, where: str, look: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(suspicion, "look", LOOKS[look])
     made = Sanitizer()
     for _ in range(2):  # the second time the keys are known
         texts = made.texts(
@@ -305,3 +323,32 @@ def test_only_so_many_keys_are_remembered(monkeypatch: pytest.MonkeyPatch) -> No
         value = {f"key{number}": "password=hunter2", "note": 1}
         assert b"hunter2" not in made.texts("m", value, None)[1]
     assert len(made._harmless_keys) == 10
+
+
+@pytest.mark.parametrize(
+    ("text", "colons"), [("keyJhbGciOiJIUzI1NiJ9", 0), ("AuthBasic", 0), ("https://a@b", 1)]
+)
+@pytest.mark.parametrize("look", LOOKS)
+def test_no_part_of_a_credential_hides_another(look: str, text: str, colons: int) -> None:
+    assert LOOKS[look](text.lower().encode(), colons)
+
+
+@pytest.mark.parametrize("look", LOOKS)
+@pytest.mark.parametrize("text", MUST_STAY)
+def test_a_look_at_one_text_is_a_look_at_two(look: str, text: str) -> None:
+    found = LOOKS[look](text.lower().encode(), 0)
+    assert LOOKS[look](f"{text} {text}".lower().encode(), 0) == found
+
+
+def test_without_the_extra_each_part_is_looked_for() -> None:
+    code = (
+        "import sys; sys.modules['ahocorasick_rs'] = None\n"
+        "from sovdev_logger.safety import suspicion\n"
+        "from sovdev_logger.safety.sanitizer import Sanitizer\n"
+        "assert suspicion.look is suspicion.search_each\n"
+        "print(Sanitizer().texts('m', {'password': 'hunter2'}, None)[1].decode())"
+    )
+    said = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, timeout=60, check=True
+    )
+    assert strict_json(said.stdout) == {"password": REDACTED}

@@ -8,8 +8,9 @@ from typing import Any, Final
 from sovdev_logger.safety.encoding import AS_GIVEN, dumps, orjson_dumps
 from sovdev_logger.safety.jsonable import MAX_DEPTH, TOO_DEEP, Walk, cut_text
 from sovdev_logger.safety.kinds import clean_text, describe
-from sovdev_logger.safety.redaction import may_contain_secret, redact_head
+from sovdev_logger.safety.redaction import redact_head
 from sovdev_logger.safety.stacktrace import MAX_CHARACTERS, exception_message, exception_text
+from sovdev_logger.safety.suspicion import may_contain_secret
 
 DEFAULT_MAX_FIELD_BYTES: Final = 65536
 
