@@ -91,7 +91,7 @@ class Sanitizer:
                         probe, self._separators(input_json) + self._separators(response_json)
                     )
                 )
-                or (b"null" in probe and _has_non_finite((input_json, response_json)))
+                or (probe.find(b"null") >= 0 and _has_non_finite((input_json, response_json)))
             ):
                 return self._walked(message, input_json, response_json)
         except Exception:  # noqa: BLE001 - orjson's and the values' own errors alike
