@@ -37,7 +37,7 @@ def steps_of_a_call(folder: Path) -> list[tuple[str, Callable[[], Any]]]:
     from sovdev_logger.levels import INFO
     from sovdev_logger.reentry import Turnstile
     from sovdev_logger.safety.encoding import dumps_line
-    from sovdev_logger.safety.suspicion import may_contain_secret, search_each
+    from sovdev_logger.safety.suspicion import may_contain_secret
 
     peer = Sovdev()
     peer.call()
@@ -64,10 +64,6 @@ def steps_of_a_call(folder: Path) -> list[tuple[str, Callable[[], Any]]]:
         (
             "–– of that: could there be a credential?",
             lambda: may_contain_secret(probe, separators),
-        ),
-        (
-            "–– the same without the extra `fast`",
-            lambda: search_each(probe.lower(), separators),
         ),
         ("– the time as text", lambda: logger._clock.iso(1769860800123456789)),
         ("– two ids", lambda: (new_trace_id(), new_uuid())),

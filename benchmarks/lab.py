@@ -114,7 +114,7 @@ def environment(name: str, folder: Path, endpoint: str) -> dict[str, str]:
         for key, value in os.environ.items()
         if not key.startswith(("OTEL_", "SOVDEV_", "LOG_", "LOGFIRE_"))
     }
-    if not name.startswith("sovdev"):
+    if name != "sovdev":
         return kept
     kept |= {
         "LOG_TO_CONSOLE": "false",

@@ -29,7 +29,6 @@ PACKAGES = (
     "opentelemetry-exporter-otlp-proto-http",
     "protobuf",
     "orjson",
-    "ahocorasick-rs",
 )
 
 

@@ -33,8 +33,7 @@ def run(quick: bool) -> Section:
         rows,
         [
             *(
-                verdict(f"{name} × {other}", ratio(wall[name], wall[other]), goal)
-                for name in ("sovdev", "sovdev, fast")
+                verdict(f"sovdev × {other}", ratio(wall["sovdev"], wall[other]), goal)
                 for other, goal in (("floor", GOAL), ("structlog", 1.0))
             ),
             "On a quiet machine wall and CPU agree; on a busy one CPU is the steadier.",

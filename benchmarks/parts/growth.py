@@ -9,7 +9,7 @@ SIZES = (10, 100, 1_000, 10_000)
 BYTES_A_ROUND = 400_000
 BYTES_A_KEY = 33
 GOAL = 2.0
-PEERS = ["sovdev", "sovdev, fast"]
+PEERS = ["sovdev"]
 
 
 def run(quick: bool) -> Section:

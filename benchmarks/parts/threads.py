@@ -29,10 +29,7 @@ def run(quick: bool) -> Section:
         ["peer", "µs per call", "× floor", "CPU × floor"],
         rows,
         [
-            *(
-                verdict(f"{name} × floor", ratio(wall[name], wall["floor"]), GOAL)
-                for name in ("sovdev", "sovdev, fast")
-            ),
+            verdict("sovdev × floor", ratio(wall["sovdev"], wall["floor"]), GOAL),
         ],
     )
     return Section(text, [noise("threads: floor", wall["floor"])])

@@ -17,7 +17,6 @@ from typing import Any
 MAKERS = {
     "floor": "floor:make",
     "sovdev": "sovdev:make",
-    "sovdev, fast": "sovdev:make_fast",
     "hand-wired": "handwired:make",
     "hand-wired, orjson": "handwired_orjson:make",
     "structlog": "structlog_file:make",
@@ -32,7 +31,6 @@ MAKERS = {
 TO_FILE = [
     "floor",
     "sovdev",
-    "sovdev, fast",
     "structlog",
     "structlog over stdlib",
     "hand-wired, orjson",
@@ -42,7 +40,6 @@ TO_FILE = [
 WITH_OTLP = [
     "floor",
     "sovdev",
-    "sovdev, fast",
     "structlog over stdlib",
     "hand-wired, orjson",
     "hand-wired",

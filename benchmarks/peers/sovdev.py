@@ -1,17 +1,13 @@
 """This library through its public functions, as it comes: redaction, error file, rotation are on.
 
-The environment says which outputs there are; ``lab.py`` sets it for this peer's process. The peer
-``sovdev, fast`` has the extra ``fast``, which looks for all parts of credentials in one pass.
+The environment says which outputs there are; ``lab.py`` sets it for this peer's process.
 """
 
-import sys
 from typing import Any
 
 import call
 
 from sovdev_logger import SOVDEV_LOGLEVELS, sovdev_flush, sovdev_initialize, sovdev_log
-
-EXTRA: Any = "ahocorasick_rs"
 
 DEBUG, INFO, ERROR = SOVDEV_LOGLEVELS.DEBUG, SOVDEV_LOGLEVELS.INFO, SOVDEV_LOGLEVELS.ERROR
 
@@ -50,10 +46,4 @@ class Sovdev:
 
 
 def make(_folder: Any, _endpoint: Any) -> Sovdev:
-    sys.modules[EXTRA] = None  # type: ignore[assignment] - as if it were not installed
-    return Sovdev()
-
-
-def make_fast(_folder: Any, _endpoint: Any) -> Sovdev:
-    assert __import__(EXTRA)
     return Sovdev()
