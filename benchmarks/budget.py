@@ -17,10 +17,9 @@ from typing import Any
 
 import call
 import orjson
+from lab import environment
 
 TURNS, CALLS = 25, 4000
-
-FILE_VARIABLES = ("LOG_FILE_PATH", "ERROR_LOG_PATH")
 
 
 def best_us(step: Callable[[], Any]) -> float:
@@ -90,9 +89,7 @@ def main() -> None:
     options = parser.parse_args()
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
-        os.environ["LOG_TO_CONSOLE"] = "false"
-        for variable in FILE_VARIABLES:
-            os.environ[variable] = str(folder / f"{variable}.log")
+        os.environ.update(environment("sovdev", folder, ""))
         from peers.floor import Floor
 
         floor = best_us(Floor(folder).call)

@@ -226,10 +226,13 @@ def sovdev_set_context(
 
     Specification: API, context.
     """
-    from sovdev_logger.safety.sanitizer import Sanitizer  # noqa: PLC0415 - as in Holder
-
     service = Holder.service
-    sanitizer = service.sanitizer if service else Sanitizer()
+    if service is not None:
+        sanitizer = service.sanitizer
+    else:
+        from sovdev_logger.safety.sanitizer import Sanitizer  # noqa: PLC0415 - as in Holder
+
+        sanitizer = Sanitizer()
     given = {
         "client_name": client_name,
         "service_principal": service_principal,

@@ -89,8 +89,9 @@ class SovdevLogger:
         self.finds_source = False
         self._odd = OddArguments(sanitizer, peers)
         self._functions = self._odd.functions
-        self._known_levels: dict[int, bool] = getattr(stdlib_logger, "_cache", {})
-        self.left_alone = self._known_levels if counter is None else {}
+        self.left_alone: dict[int, bool] = (
+            getattr(stdlib_logger, "_cache", {}) if counter is None else {}
+        )
 
     @property
     def identity(self) -> Identity:
@@ -125,24 +126,18 @@ class SovdevLogger:
                 found = BY_EXACT_NAME[level]
             except Exception:  # noqa: BLE001 - unknown, unhashable, or a hash that fails
                 found = self._odd.level(level)
-            stdlib_logger = self.stdlib_logger
-            if stdlib_logger.disabled:
-                stdlib_logger.disabled = False  # dictConfig disables the loggers it does not name
-            is_wanted = self._known_levels.get(found.stdlib_number)
-            if is_wanted is None:
-                is_wanted = stdlib_logger.isEnabledFor(found.stdlib_number)
-            counter = self._counter
-            if counter is None and not is_wanted:
-                return
             try:
                 peer = self.peers.known[peer_service]
             except Exception:  # noqa: BLE001
                 peer = self._odd.peer(peer_service)
-            if counter is not None:
+            if self._counter is not None:
                 failed = exception is not None and exception is not False
-                counter.count(peer, found, log_type, failed=failed)
-                if not is_wanted:
-                    return
+                self._counter.count(peer, found, log_type, failed=failed)
+            stdlib_logger = self.stdlib_logger
+            if stdlib_logger.disabled:
+                stdlib_logger.disabled = False  # dictConfig disables the loggers it does not name
+            if not stdlib_logger.isEnabledFor(found.stdlib_number):
+                return
             rate = None
             sampling = self.sampling
             if sampling is not None:

@@ -104,10 +104,12 @@ def sovdev_status() -> "Status":
 
     Specification: delivery, the ledger.
     """
+    service = Holder.service
+    if service is not None:
+        return service.status()
     from sovdev_logger.status import Status  # noqa: PLC0415 - as in Holder
 
-    service = Holder.service
-    return Status() if service is None else service.status()
+    return Status()
 
 
 def sovdev_install_signal_handlers(

@@ -7,6 +7,7 @@ from typing import Any, Final
 
 from sovdev_logger.delivery.logwell_http import MAX_REQUEST_BYTES
 from sovdev_logger.entry import Entry
+from sovdev_logger.odd_arguments import NO_MESSAGE
 from sovdev_logger.outputs.base import Adopt
 from sovdev_logger.outputs.remote import RemoteHandler
 from sovdev_logger.outputs.sender import Sender
@@ -19,7 +20,6 @@ SEQUENCE: Final = "sequence"
 MAX_LINE_NUMBER: Final = 2**31 - 1
 _OWN_FIELDS: Final = frozenset({"level", "message", "timestamp", "service_name"})
 _LEVELS: Final = {"trace": "debug"}
-_NO_MESSAGE: Final = "(no message)"
 TOO_LARGE: Final = "too_large"
 """Marks a record that lost what made it too large."""
 
@@ -98,7 +98,7 @@ class LogwellRecords:
         """
         record: dict[str, Any] = {
             "level": level,
-            "message": message if message.strip() else _NO_MESSAGE,
+            "message": message if message.strip() else NO_MESSAGE,
             "timestamp": timestamp,
         }
         if service:

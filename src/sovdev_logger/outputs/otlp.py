@@ -5,7 +5,7 @@ import struct
 from typing import Final
 
 from sovdev_logger.context import CONTEXT_FIELDS
-from sovdev_logger.entry import Entry, Fields
+from sovdev_logger.entry import FIELDS_OF_EVERY_ENTRY, Entry, Fields
 from sovdev_logger.otlp_wire import (
     as_item,
     double_attribute,
@@ -48,7 +48,7 @@ _OPTIONAL_FIELDS: Final = (
 )
 
 
-_ALWAYS_PRESENT: Final = 13
+_ALWAYS_PRESENT: Final = len(FIELDS_OF_EVERY_ENTRY)
 """How many fields an entry without a span, context and exception has."""
 
 

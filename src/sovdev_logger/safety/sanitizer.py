@@ -106,9 +106,8 @@ class Sanitizer:
         """
         if type(value) is not dict:
             return 0
-        if self._harmless_keys.issuperset(value):
-            return len(value)
-        return len(value) if self._learn(value) else -1
+        is_harmless = self._harmless_keys.issuperset(value) or self._learn(value)
+        return len(value) if is_harmless else -1
 
     def _learn(self, value: dict[object, object]) -> bool:
         """Remember a mapping's harmless keys; return whether all its keys are."""
