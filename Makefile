@@ -48,7 +48,7 @@ stubs-check:  ## Check that it is current.
 	sh scripts/relay_stubs.sh $(PYTHON) --check
 
 build: $(VENV)/checks  ## Wheel and sdist in dist/.
-	rm -rf dist
+	rm -rf build dist
 	$(BIN)/python -m build --outdir dist .
 
 bench: $(VENV)/bench-ready  ## Compare with the floor and with other loggers: under four minutes.
@@ -66,9 +66,9 @@ bench-others:  ## The same, quickly, on every other interpreter.
 	  else echo "Python $$version is not on this machine: not measured."; fi; done
 
 clean:
-	rm -rf .venv .venv-* dist logs .coverage* .mypy_cache .pytest_cache .ruff_cache .hypothesis
+	rm -rf .venv .venv-* build dist logs src/*.egg-info src/sovdev_logger/safety/*.so .coverage* .mypy_cache .pytest_cache .ruff_cache .hypothesis
 
-$(VENV)/runtime: pyproject.toml
+$(VENV)/runtime: pyproject.toml setup.py src/sovdev_logger/safety/first_look.c
 	$(PYTHON) -m venv $(VENV)
 	$(BIN)/python -m pip install --quiet --upgrade pip
 	$(BIN)/python -m pip install --quiet --editable .

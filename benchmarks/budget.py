@@ -36,7 +36,7 @@ def steps_of_a_call(folder: Path) -> list[tuple[str, Callable[[], Any]]]:
     from sovdev_logger.levels import INFO
     from sovdev_logger.reentry import Turnstile
     from sovdev_logger.safety.encoding import dumps_line
-    from sovdev_logger.safety.suspicion import may_contain_secret
+    from sovdev_logger.safety.suspicion import first_look, may_contain_secret
 
     peer = Sovdev()
     peer.call()
@@ -62,6 +62,10 @@ def steps_of_a_call(folder: Path) -> list[tuple[str, Callable[[], Any]]]:
         ("–– of that: JSON of both by orjson", encode_both),
         (
             "–– of that: could there be a credential?",
+            lambda: first_look(call.MESSAGE, given, answer),
+        ),
+        (
+            "(only where a part of one is found: a closer look)",
             lambda: may_contain_secret(probe, separators),
         ),
         ("– the time as text", lambda: logger._clock.iso(1769860800123456789)),

@@ -17,10 +17,10 @@ from support.service import environment
 
 TOLERANCE = 2
 COUNTS = {
-    "file": 43,
-    "otlp": 102,
-    "span": 56,
-    "error": 125,
+    "file": 36,
+    "otlp": 95,
+    "span": 49,
+    "error": 118,
     "below": 2,
 }
 """The most that any supported interpreter needs."""
@@ -85,6 +85,7 @@ def counts(folder: Path, **variables: str) -> dict[str, int]:
 @pytest.fixture(scope="module")
 def found(tmp_path_factory: pytest.TempPathFactory) -> dict[str, int]:
     """The counts with the file alone, and of an ordinary call with OTLP, too."""
+    pytest.importorskip("sovdev_logger.safety.first_look", reason="installed without a compiler")
     folder = tmp_path_factory.mktemp("counts")
     with OtlpReceiver() as receiver:
         with_otlp = counts(folder, OTEL_EXPORTER_OTLP_ENDPOINT=receiver.endpoint)

@@ -3,8 +3,9 @@
 import collections
 import json
 import time
-from collections.abc import Iterator, Mapping, Set
+from collections.abc import Callable, Iterator, Mapping, Set
 from typing import Any
+from unittest import mock
 
 import pytest
 from hypothesis import given
@@ -13,7 +14,7 @@ from hypothesis import strategies as st
 from sovdev_logger.safety import sanitizer
 from sovdev_logger.safety.redaction import REDACTED
 from sovdev_logger.safety.sanitizer import Sanitizer
-from sovdev_logger.safety.suspicion import may_contain_secret
+from sovdev_logger.safety.suspicion import HAS_NULL, MAY_BE_SECRET, may_contain_secret
 from support.redaction_table import MUST_GO, MUST_STAY
 from support.service import strict_json
 
@@ -270,20 +271,30 @@ FRAGMENTS = st.sampled_from(
         *(text for text, _ in MUST_GO),
         *MUST_STAY,
         *("password", "token", "Bearer abc123", ":", "=", "--", "<", "[", '"', "\\", " ", "x"),
+        *("sid", "api key", "=>", "_hash", "https://", "@", "\n", "\t" * 9, "æ"),
     ]
 )
 TEXTS = st.lists(FRAGMENTS, max_size=4).map("".join)
 FLAT = st.dictionaries(TEXTS, TEXTS | st.integers() | st.none() | st.tuples(TEXTS, TEXTS))
 
 
+def finds_always(message: str, _input_text: bytes, _response_text: bytes) -> int:
+    return MAY_BE_SECRET | HAS_NULL
+
+
+@pytest.mark.parametrize("look", [sanitizer.first_look, finds_always])
 @given(TEXTS, FLAT, FLAT)
 def test_what_is_not_walked_had_nothing_to_redact(
-    message: str, given_in: dict[str, Any], came_out: dict[str, Any]
+    look: Callable[[str, bytes, bytes], int],
+    message: str,
+    given_in: dict[str, Any],
+    came_out: dict[str, Any],
 ) -> None:
     made = Sanitizer()
-    made.texts("m", given_in, came_out)  # learns the keys that are harmless
-    walked = made._walked(message, given_in, came_out)
-    assert made.texts(message, given_in, came_out) == walked
+    with mock.patch.object(sanitizer, "first_look", look):
+        made.texts("m", given_in, came_out)  # learns the keys that are harmless
+        walked = made._walked(message, given_in, came_out)
+        assert made.texts(message, given_in, came_out) == walked
 
 
 @pytest.mark.parametrize(("text", "secret"), MUST_GO)

@@ -2,14 +2,18 @@
 
 _S = r"[_\-. ]?"
 
-CREDENTIAL_NAME = (
-    r"(?:pass(?:w(?:or)?d|phrase|code|ord)s?|pwd|secrets?|credentials?|token"
+_NAME = (
+    r"pass(?:w(?:or)?d|phrase|code|ord)s?|pwd|secrets?|credentials?|token"
     rf"|(?:access|refresh|auth|api|bearer|session|id){_S}tokens"
     rf"|(?:api|private|access|signing|secret|encryption|master|shared|account|subscription|auth){_S}keys?"
-    rf"|auth(?:orization)?{_S}code"
-    rf"|sess(?:ion)?{_S}id|(?<![a-z0-9_-])sid"
-    rf"|(?:db|user|admin|root|smtp|ftp|http|proxy|redis|mysql|postgres|pg|mail|login){_S}pass)"
+    rf"|auth(?:orization)?{_S}code|sess(?:ion)?{_S}id"
+    rf"|(?:db|user|admin|root|smtp|ftp|http|proxy|redis|mysql|postgres|pg|mail|login){_S}pass"
 )
+
+AFTER_ESCAPE = r"(?<=\\[bfnrtv])"
+"""Where a word begins after a line break or a tab that is written as an escape, with a letter."""
+
+CREDENTIAL_NAME = rf"(?:{_NAME}|(?:(?<![a-z0-9_-])|{AFTER_ESCAPE})sid)"
 """What a credential's name ends with; what comes before it (``db_``, ``X-``) does not matter."""
 
 KEY_SUFFIX = (

@@ -9,7 +9,7 @@ import binascii
 import re
 from functools import lru_cache
 
-from sovdev_logger.safety.credential_names import CREDENTIAL_NAME, KEY_SUFFIX, PROSE
+from sovdev_logger.safety.credential_names import AFTER_ESCAPE, CREDENTIAL_NAME, KEY_SUFFIX, PROSE
 from sovdev_logger.safety.suspicion import may_contain_secret
 
 REDACTED = "[REDACTED]"
@@ -19,6 +19,7 @@ _LONGEST_KEY = 200
 _MARGIN = 4096
 """Characters looked at past a cut, so that a credential across the cut is still recognised."""
 
+_START = rf"(?:(?<![A-Za-z0-9])|{AFTER_ESCAPE})"
 _FLAGS = re.IGNORECASE | re.ASCII | re.DOTALL
 _PLAIN_USER = 16
 """A user name in a URL that is at least this long and holds a digit is taken for a token."""
@@ -68,16 +69,18 @@ _ASSIGNMENT = re.compile(
 _ELEMENT = re.compile(rf"({CREDENTIAL_NAME}{KEY_SUFFIX}>)[^<>]+(?=</)", _FLAGS)
 _QUERY = re.compile(r"([?&](?:key|auth|pass|sig)=)[^&\s\"'<>#]+", _FLAGS)
 _OPTION = re.compile(
-    rf"(?P<head>(?<![\w-])--[\w-]{{0,40}}?{CREDENTIAL_NAME}(?:\\{{0,8}}[\"'],?)?[ \t]{{1,5}})"
+    rf"(?P<head>(?:(?<![\w-])|{AFTER_ESCAPE})--[\w-]{{0,40}}?{CREDENTIAL_NAME}"
+    r"(?:\\{0,8}[\"'],?)?[ \t]{1,5})"
     rf"{_NOTHING}(?:{_QUOTED}|(?P<bare>(?!-){_UNQUOTED}))",
     _FLAGS,
 )
 _BEARER = re.compile(
-    r"((?<![a-z0-9])bearer(?:[ \t]{1,20}|%20|\\{0,8}[\"']?[ \t]{0,3}[:=][ \t]{0,3}\\{0,8}[\"']?))"
+    rf"({_START}bearer"
+    r"(?:[ \t]{1,20}|%20|\\{0,8}[\"']?[ \t]{0,3}[:=][ \t]{0,3}\\{0,8}[\"']?))"
     r"([\w.~+/=-]+)",
     _FLAGS,
 )
-_BASIC = re.compile(r"((?<![a-z0-9])basic(?:[ \t]{1,20}|%20))([\w+/-]{4,}={0,2})", _FLAGS)
+_BASIC = re.compile(rf"({_START}basic(?:[ \t]{{1,20}}|%20))([\w+/-]{{4,}}={{0,2}})", _FLAGS)
 _USER_INFO = re.compile(
     r"://(?:([^\s/?#\"'<>]+)@"
     r"|([^\s/?#:@\"'<>]{1,128}:(?!\d{1,5}[/?#])[^\s\"'<>@]{0,128})@)",
@@ -85,7 +88,7 @@ _USER_INFO = re.compile(
 )
 _DOTTED_RUN = re.compile(r"[\w.-]+", re.ASCII)
 _KNOWN_TOKEN = re.compile(
-    r"(?<![A-Za-z0-9])(?:AKIA[A-Z0-9]{12,}|gh[pousr]_[A-Za-z0-9]{10,}|github_pat_\w{10,}"
+    _START + r"(?:AKIA[A-Z0-9]{12,}|gh[pousr]_[A-Za-z0-9]{10,}|github_pat_\w{10,}"
     r"|xox[a-z]-[\w-]{8,}|sk-(?=[\w-]{0,80}\d)[\w-]{16,}|[rs]k_(?:live|test)_\w{8,}"
     r"|glpat-[\w-]{10,}|AIza[\w-]{20,})",
     re.ASCII,

@@ -10,7 +10,12 @@ from sovdev_logger.safety.jsonable import MAX_DEPTH, TOO_DEEP, Walk, cut_text
 from sovdev_logger.safety.kinds import clean_text, describe
 from sovdev_logger.safety.redaction import redact_head
 from sovdev_logger.safety.stacktrace import MAX_CHARACTERS, exception_message, exception_text
-from sovdev_logger.safety.suspicion import may_contain_secret
+from sovdev_logger.safety.suspicion import (
+    HAS_NULL,
+    MAY_BE_SECRET,
+    first_look,
+    may_contain_secret,
+)
 
 DEFAULT_MAX_FIELD_BYTES: Final = 65536
 
@@ -66,9 +71,8 @@ class Sanitizer:
         """
         if orjson_dumps is None or type(message) is not str:
             return self._walked(message, input_json, response_json)
-        input_text = response_text = _NULL
+        input_text = response_text = b""
         try:
-            probe = message.encode()  # refuses a lone surrogate
             # A dict of plain values alone is not tracked and cannot multiply: the common case.
             if (is_tracked(input_json) and self._multiplies(input_json)) or (
                 is_tracked(response_json) and self._multiplies(response_json)
@@ -76,27 +80,43 @@ class Sanitizer:
                 return self._walked(message, input_json, response_json)
             if input_json is not None:
                 input_text = orjson_dumps(input_json, None, AS_GIVEN)
-                probe += input_text
             if response_json is not None:
                 response_text = orjson_dumps(response_json, None, AS_GIVEN)
-                probe += response_text
+            found = first_look(message, input_text, response_text)  # refuses a lone surrogate
             if (
-                (
-                    len(probe) > self._ordinary_length
-                    and self._exceeds(message, input_text, response_text)
+                len(message) + len(input_text) + len(response_text) > self._ordinary_length
+                and self._exceeds(message, input_text, response_text)
+            ) or (
+                found
+                and self._is_odd(
+                    found, message, input_json, response_json, input_text, response_text
                 )
-                or (
-                    self._redact
-                    and may_contain_secret(
-                        probe, self._separators(input_json) + self._separators(response_json)
-                    )
-                )
-                or (probe.find(b"null") >= 0 and _has_non_finite((input_json, response_json)))
             ):
                 return self._walked(message, input_json, response_json)
         except Exception:  # noqa: BLE001 - orjson's and the values' own errors alike
             return self._walked(message, input_json, response_json)
-        return message, input_text, response_text
+        return message, input_text or _NULL, response_text or _NULL
+
+    def _is_odd(  # noqa: PLR0917
+        self,
+        found: int,
+        message: str,
+        input_json: object,
+        response_json: object,
+        input_text: bytes,
+        response_text: bytes,
+    ) -> bool:
+        """Look closer at what a first look found: may there be a credential, or no number?"""
+        if found & HAS_NULL and _has_non_finite((input_json, response_json)):
+            return True
+        return (
+            self._redact
+            and found & MAY_BE_SECRET != 0
+            and may_contain_secret(
+                b"".join((message.encode(), input_text, response_text)),
+                self._separators(input_json) + self._separators(response_json),
+            )
+        )
 
     def _separators(self, value: object) -> int:
         """Return how many colons a value's JSON has between harmless keys and their values.

@@ -1,0 +1,131 @@
+/* One pass over the text of an entry: does it hold a part of any credential's name or form?
+ *
+ * Optional: where there is no compiler the package is installed without it, and every text gets
+ * the closer look of suspicion.py, not only those with a part. The pass is a shift-and search: each
+ * bit of a state stands for one character of one part, and is set while that part's characters up
+ * to it were the last ones read. It keeps the interpreter's lock, as all on the way of an entry
+ * must: a daemon thread has to be able to log while the interpreter ends.
+ */
+#define Py_LIMITED_API 0x030B0000
+#define PY_SSIZE_T_CLEAN
+#include <Python.h>
+#include <stdint.h>
+#include <string.h>
+
+#define WORD_BITS 64
+
+enum { MAY_BE_SECRET = 1, HAS_NULL = 2 };
+
+/* What may_contain_secret() of suspicion.py says yes to holds one of these, whatever the case ... */
+static const char *const SECRET_PARTS[] = {
+    "---",   "aiza",   "akia",   "auth", "basic", "beare", "cook", "cred", "eyj",
+    "gho_",  "ghp_",   "ghr_",   "ghs_", "ghu_",  "glpat", "hub_p", "k_live", "k_test",
+    "key",   "pass",   "pwd",    "secr", "sess",  "sid",   "sig=", "sk-",  "token",
+    "xox",   NULL,
+};
+/* ... or both of these, as a URL with a password does; addresses of mail alone are common. */
+static const char *const SCHEME_PARTS[] = {"://", NULL};
+static const char *const AT_PARTS[] = {"@", NULL};
+static const char *const NULL_PARTS[] = {"null", NULL};
+
+typedef struct {
+    uint64_t low, high;
+} Bits;
+
+static Bits of_character[256], first;
+static Bits last_of_secret, last_of_scheme, last_of_at, last_of_null;
+
+static void set_bit(Bits *bits, int number)
+{
+    if (number < WORD_BITS)
+        bits->low |= UINT64_C(1) << number;
+    else
+        bits->high |= UINT64_C(1) << (number - WORD_BITS);
+}
+
+/* Give each character of each part a bit, from `next` on; return the next free one, or -1. */
+static int add_parts(const char *const *parts, Bits *last, int next)
+{
+    for (; next >= 0 && *parts != NULL; parts++) {
+        int length = (int)strlen(*parts);
+        if (next < WORD_BITS && next + length > WORD_BITS)
+            next = WORD_BITS; /* a part lies within one word: no bit is carried to the other */
+        if (next + length > 2 * WORD_BITS)
+            return -1;
+        set_bit(&first, next);
+        for (int i = 0; i < length; i++, next++) {
+            unsigned char character = (unsigned char)(*parts)[i];
+            set_bit(&of_character[character], next);
+            if (character >= 'a' && character <= 'z')
+                set_bit(&of_character[character - 'a' + 'A'], next);
+        }
+        set_bit(last, next - 1);
+    }
+    return next;
+}
+
+static void read_text(const char *text, Py_ssize_t length, Bits *state, Bits *seen)
+{
+    Bits now = *state, all = *seen;
+    const Bits begin = first;
+    for (Py_ssize_t i = 0; i < length; i++) {
+        const Bits *here = &of_character[(unsigned char)text[i]];
+        now.low = ((now.low << 1) | begin.low) & here->low;
+        now.high = ((now.high << 1) | begin.high) & here->high;
+        all.low |= now.low;
+        all.high |= now.high;
+    }
+    *state = now;
+    *seen = all;
+}
+
+static int holds(Bits seen, Bits last)
+{
+    return (seen.low & last.low) != 0 || (seen.high & last.high) != 0;
+}
+
+static PyObject *first_look(PyObject *module, PyObject *const *arguments, Py_ssize_t count)
+{
+    (void)module;
+    Bits state = {0, 0}, seen = {0, 0};
+    if (count != 3) {
+        PyErr_SetString(PyExc_TypeError, "first_look() takes a message and two JSON texts");
+        return NULL;
+    }
+    Py_ssize_t length;
+    const char *message = PyUnicode_AsUTF8AndSize(arguments[0], &length);
+    if (message == NULL)
+        return NULL;
+    read_text(message, length, &state, &seen);
+    for (int i = 1; i < 3; i++) {
+        char *text;
+        if (PyBytes_AsStringAndSize(arguments[i], &text, &length) < 0)
+            return NULL;
+        read_text(text, length, &state, &seen);
+    }
+    int may_be_secret = holds(seen, last_of_secret)
+                        || (holds(seen, last_of_scheme) && holds(seen, last_of_at));
+    return PyLong_FromLong((may_be_secret ? MAY_BE_SECRET : 0)
+                           | (holds(seen, last_of_null) ? HAS_NULL : 0));
+}
+
+static PyMethodDef methods[] = {
+    {"first_look", (PyCFunction)(void (*)(void))first_look, METH_FASTCALL, NULL},
+    {NULL, NULL, 0, NULL},
+};
+
+static struct PyModuleDef definition = {
+    PyModuleDef_HEAD_INIT, "first_look", NULL, -1, methods, NULL, NULL, NULL, NULL,
+};
+
+PyMODINIT_FUNC PyInit_first_look(void)
+{
+    int next = add_parts(SECRET_PARTS, &last_of_secret, 0);
+    next = add_parts(SCHEME_PARTS, &last_of_scheme, next);
+    next = add_parts(AT_PARTS, &last_of_at, next);
+    if (add_parts(NULL_PARTS, &last_of_null, next) < 0) {
+        PyErr_SetString(PyExc_ImportError, "first_look: more parts than two words have bits");
+        return NULL;
+    }
+    return PyModule_Create(&definition);
+}
