@@ -5,7 +5,7 @@ import time
 from collections.abc import Callable
 from typing import Final
 
-_BATCH: Final = 256
+_BATCH: Final = 64
 """Ids made from one read of the system's randomness; a single read costs as much as the rest."""
 
 _MICROSECOND_NS: Final = 1000
