@@ -54,9 +54,9 @@ def sovdev_log(
         raise not_initialised("sovdev_log")
     logger = service.logger
     try:
-        if logger.left_alone.get(STDLIB_NUMBERS[level]) is False:
+        if not logger.wanted_levels[STDLIB_NUMBERS[level]]:
             return
-    except Exception:  # noqa: BLE001, S110 - an odd level, which the logger makes the best of
+    except Exception:  # noqa: BLE001, S110 - not asked yet; or odd, which the logger deals with
         pass
     logger.log(
         level,

@@ -22,7 +22,7 @@ from sovdev_logger.identifiers import (
     next_uuid,
     trace_id_digits,
 )
-from sovdev_logger.levels import BY_EXACT_NAME, Level, level_of_number
+from sovdev_logger.levels import BY_EXACT_NAME, STDLIB_NUMBERS, Level, level_of_number
 from sovdev_logger.log_types import TRANSACTION
 from sovdev_logger.odd_arguments import UNKNOWN_FUNCTION, OddArguments
 from sovdev_logger.outputs.base import OutputHandler
@@ -60,9 +60,9 @@ class SovdevLogger:
     Attributes:
         sampling: Decides what is kept; None keeps everything.
         finds_source: Whether an output wants to know the caller's file and line.
-        left_alone: Levels, by stdlib number, for which a call does nothing, as False: what
-            ``isEnabledFor`` found, which logging itself forgets when a level is set. Asking it
-            costs as much as the rest of such a call.
+        wanted_levels: By stdlib number whether a call does anything: what ``isEnabledFor`` found,
+            which logging itself forgets when a level is set. Asking it costs as much as the rest
+            of a call that is not wanted. All are wanted where calls are counted.
         is_left_out_unmade: Whether no output wants what is left out, so that it need not be made.
     """
 
@@ -89,8 +89,9 @@ class SovdevLogger:
         self.finds_source = False
         self._odd = OddArguments(sanitizer, peers)
         self._functions = self._odd.functions
-        self.left_alone: dict[int, bool] = (
-            getattr(stdlib_logger, "_cache", {}) if counter is None else {}
+        self._enabled: dict[int, bool] = getattr(stdlib_logger, "_cache", {})
+        self.wanted_levels = (
+            self._enabled if counter is None else dict.fromkeys(STDLIB_NUMBERS.values(), True)
         )
 
     @property
@@ -136,7 +137,11 @@ class SovdevLogger:
             stdlib_logger = self.stdlib_logger
             if stdlib_logger.disabled:
                 stdlib_logger.disabled = False  # dictConfig disables the loggers it does not name
-            if not stdlib_logger.isEnabledFor(found.stdlib_number):
+            try:
+                is_enabled = self._enabled[found.stdlib_number]
+            except KeyError:
+                is_enabled = stdlib_logger.isEnabledFor(found.stdlib_number)
+            if not is_enabled:
                 return
             rate = None
             sampling = self.sampling

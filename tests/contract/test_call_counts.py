@@ -17,11 +17,11 @@ from support.service import environment
 
 TOLERANCE = 2
 COUNTS = {
-    "file": 36,
-    "otlp": 95,
-    "span": 49,
-    "error": 118,
-    "below": 2,
+    "file": 34,
+    "otlp": 93,
+    "span": 47,
+    "error": 116,
+    "below": 1,
 }
 """The most that any supported interpreter needs."""
 

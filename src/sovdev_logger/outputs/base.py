@@ -34,7 +34,7 @@ class OutputHandler(logging.Handler):
     def __init__(self, adopt: Adopt, level: int = logging.NOTSET) -> None:
         super().__init__(level)
         self.obeys_sampling = self.leaves_machine
-        self._sampled_out = AtomicCounter()
+        self._count_left_out()
         self._adopt = adopt
         self._ledger = Ledger()
         self._passed_before_failure = 0
@@ -49,9 +49,9 @@ class OutputHandler(logging.Handler):
         else:
             self._turnstile.submit(entry)
 
-    def leave_out(self) -> None:
-        """Count an entry that sampling left out here."""
-        self._sampled_out.increment()
+    def _count_left_out(self) -> None:
+        self._sampled_out = AtomicCounter()
+        self.leave_out = self._sampled_out.increment
 
     def handle(self, record: logging.LogRecord) -> bool:
         """Filter the record and write its entry, without stdlib's handler lock."""
@@ -110,7 +110,7 @@ class OutputHandler(logging.Handler):
         """Start the book of a forked child."""
         self._ledger = Ledger()
         self._passed_before_failure = 0
-        self._sampled_out = AtomicCounter()
+        self._count_left_out()
 
     def _fail(self, error: Exception) -> None:
         reason = self.report(error)
