@@ -15,9 +15,10 @@ try:
     from sovdev_logger.safety.first_look import first_look as first_look  # noqa: PLC0414 - for others
 except ImportError:  # installed without a compiler: each text is looked at closely
 
-    def first_look(message: str, _input_text: bytes, _response_text: bytes, /) -> int:
+    def first_look(message: str, input_text: bytes, response_text: bytes, /) -> int:
         message.encode()
-        return MAY_BE_SECRET | HAS_NULL
+        has_null = b"null" in input_text or b"null" in response_text
+        return MAY_BE_SECRET | HAS_NULL if has_null else MAY_BE_SECRET
 
 
 # Searched in lower-case text: ignoring case would cost three times as much.
