@@ -443,8 +443,29 @@ log.sovdev_exit("nothing to do", 7)
 
 
 @breaks_with("signal_handler_does_not_bypass_loguru")
+def test_sigterm_in_the_middle_of_loguru_leaves_a_record(tmp_path: Path) -> None:
+    """Loguru refuses what a signal handler logs while its own lock is held."""
+    body = (
+        INITIALISE
+        + """
+from sovdev_logger.outputs.loguru_queue import BoundedQueue
+put = BoundedQueue.put
+def put_and_end(self, message):
+    BoundedQueue.put = put
+    put(self, message)
+    os.kill(os.getpid(), signal.SIGTERM)
+BoundedQueue.put = put_and_end
+logger.info("the last words")
+print("goes on")
+"""
+    )
+    out, err = run(tmp_path, body, code=-signal.SIGTERM, **variables(tmp_path))
+    assert out == ""
+    messages = [message for _, message in said(tmp_path)]
+    assert sorted(messages) == ["orders ends: SIGTERM", "the last words"], err
+
+
 def test_sigterm_at_any_moment_leaves_a_record(tmp_path: Path) -> None:
-    """Also in the middle of Loguru, which refuses what a signal handler logs there."""
     body = (
         INITIALISE
         + """
