@@ -1,16 +1,18 @@
 """The one part of the package that is compiled; where that fails, it is installed without it."""
 
+import sysconfig
+
 from setuptools import Extension, setup
 
-setup(
-    ext_modules=[
-        Extension(
-            "sovdev_logger.safety.first_look",
-            ["src/sovdev_logger/safety/first_look.c"],
-            py_limited_api=True,
-            optional=True,
-        )
-    ],
-    # One wheel for all interpreters from 3.11 on.
-    options={"bdist_wheel": {"py_limited_api": "cp311"}},
+FIRST_LOOK = Extension(
+    "sovdev_logger.safety.first_look",
+    ["src/sovdev_logger/safety/first_look.c"],
+    py_limited_api=True,
+    optional=True,
 )
+
+if sysconfig.get_config_var("Py_GIL_DISABLED"):
+    setup()  # such an interpreter has no stable interface to compile for
+else:
+    # One wheel for all interpreters from 3.11 on.
+    setup(ext_modules=[FIRST_LOOK], options={"bdist_wheel": {"py_limited_api": "cp311"}})

@@ -127,13 +127,6 @@ class SovdevLogger:
                 found = BY_EXACT_NAME[level]
             except Exception:  # noqa: BLE001 - unknown, unhashable, or a hash that fails
                 found = self._odd.level(level)
-            try:
-                peer = self.peers.known[peer_service]
-            except Exception:  # noqa: BLE001
-                peer = self._odd.peer(peer_service)
-            if self._counter is not None:
-                failed = exception is not None and exception is not False
-                self._counter.count(peer, found, log_type, failed=failed)
             stdlib_logger = self.stdlib_logger
             if stdlib_logger.disabled:
                 stdlib_logger.disabled = False  # dictConfig disables the loggers it does not name
@@ -141,8 +134,18 @@ class SovdevLogger:
                 is_enabled = self._enabled[found.stdlib_number]
             except KeyError:
                 is_enabled = stdlib_logger.isEnabledFor(found.stdlib_number)
-            if not is_enabled:
+            counter = self._counter
+            if counter is None and not is_enabled:
                 return
+            try:
+                peer = self.peers.known[peer_service]
+            except Exception:  # noqa: BLE001
+                peer = self._odd.peer(peer_service)
+            if counter is not None:
+                failed = exception is not None and exception is not False
+                counter.count(peer, found, log_type, failed=failed)
+                if not is_enabled:
+                    return
             rate = None
             sampling = self.sampling
             if sampling is not None:

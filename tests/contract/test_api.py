@@ -256,6 +256,15 @@ def test_a_message_that_is_no_text_is_made_one(start: Start) -> None:
     assert (started.last["function_name"], started.last["message"]) == ("unknown", "(no message)")
 
 
+def test_a_call_below_the_level_says_nothing_of_its_peer(
+    start: Start, capsys: pytest.CaptureFixture[str]
+) -> None:
+    start(SOVDEV_LOG_LEVEL="warn")
+    sovdev_log("info", "f", "m", "NOBODY")
+    sovdev_log_job_status("info", "f", "job", "Started", "NOBODY")
+    assert capsys.readouterr().err == ""
+
+
 def test_the_level_variable_is_the_lowest_that_the_outputs_get(start: Start) -> None:
     started = start(SOVDEV_LOG_LEVEL="warn")
     for level in SOVDEV_LOGLEVELS:

@@ -83,6 +83,8 @@ MUST_GO: list[tuple[str, str]] = [
     ("connect.sid=s%3Af00ba4", "f00ba4"),
     ("sid=f00ba4", "f00ba4"),
     ("first line\nsid=f00ba4", "f00ba4"),
+    ("a bell \asid=f00ba4", "f00ba4"),
+    ("nothing \0sid=f00ba4", "f00ba4"),
     ("first line\n--password hunter2", "hunter2"),
     ("first line\nBearer zyxw9876", "zyxw9876"),
     ("first line\tBasic dXNlcjpwYXNzd29yZA==", "dXNlcjpwYXNzd29yZA"),

@@ -10,8 +10,8 @@ _NAME = (
     rf"|(?:db|user|admin|root|smtp|ftp|http|proxy|redis|mysql|postgres|pg|mail|login){_S}pass"
 )
 
-AFTER_ESCAPE = r"(?<=\\[bfnrtv])"
-"""Where a word begins after a line break or a tab that is written as an escape, with a letter."""
+AFTER_ESCAPE = r"(?:(?<=\\[bfnrtv])|(?<=\\x[0-9a-f]{2})|(?<=\\u00[01][0-9a-f]))"
+"""Where a word begins after a line break or the like that is written as an escape: with letters."""
 
 CREDENTIAL_NAME = rf"(?:{_NAME}|(?:(?<![a-z0-9_-])|{AFTER_ESCAPE})sid)"
 """What a credential's name ends with; what comes before it (``db_``, ``X-``) does not matter."""
