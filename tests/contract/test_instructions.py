@@ -72,14 +72,13 @@ os._exit(0)
 
 def instructions(what: str, folder: Path) -> float:
     """Return how many instructions one call takes."""
-    command = ["valgrind", "--tool=callgrind", "--toggle-collect=functools_reduce"]
+    command = [
+        *("valgrind", "--tool=callgrind", "--toggle-collect=functools_reduce"),
+        f"--callgrind-out-file={os.devnull}",
+        *(sys.executable, "-c", PROGRAM, what, str(CALLS)),
+    ]
     finished = subprocess.run(
-        [
-            *command,
-            f"--callgrind-out-file={os.devnull}",
-            sys.executable,
-            *("-c", PROGRAM, what, str(CALLS)),
-        ],
+        command,
         env={**unmeasured(), **environment(folder), "PYTHONHASHSEED": "0"},
         cwd=folder,
         capture_output=True,

@@ -1,4 +1,4 @@
-"""The names that credentials go by, as parts of regular expressions; case is ignored."""
+"""The names that credentials go by, as parts of regular expressions; of names case is ignored."""
 
 _S = r"[_\-. ]?"
 
@@ -21,6 +21,16 @@ KEY_SUFFIX = (
     r"|\d{1,4}))?"
 )
 """What may follow the name without making it something else, as in ``password_hash``."""
+
+QUERY_KEY = r"[?&](?:key|auth|pass|sig)="
+"""Names that are a credential's in the query of a URL alone."""
+
+KNOWN_FORMS = (
+    r"AKIA[A-Z0-9]{12,}|gh[pousr]_[A-Za-z0-9]{10,}|github_pat_\w{10,}"
+    r"|xox[a-z]-[\w-]{8,}|sk-(?=[\w-]{0,80}\d)[\w-]{16,}|[rs]k_(?:live|test)_\w{8,}"
+    r"|glpat-[\w-]{10,}|AIza[\w-]{20,}"
+)
+"""Tokens that are known by how they begin; of these case matters."""
 
 PROSE = (
     r"must|should|shall|will|would|is|isn't|was|wasn't|are|were|has|have|had|can|could|cannot|can't"

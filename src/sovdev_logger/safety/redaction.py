@@ -9,7 +9,14 @@ import binascii
 import re
 from functools import lru_cache
 
-from sovdev_logger.safety.credential_names import AFTER_ESCAPE, CREDENTIAL_NAME, KEY_SUFFIX, PROSE
+from sovdev_logger.safety.credential_names import (
+    AFTER_ESCAPE,
+    CREDENTIAL_NAME,
+    KEY_SUFFIX,
+    KNOWN_FORMS,
+    PROSE,
+    QUERY_KEY,
+)
 from sovdev_logger.safety.suspicion import may_contain_secret
 
 REDACTED = "[REDACTED]"
@@ -67,7 +74,7 @@ _ASSIGNMENT = re.compile(
     _FLAGS,
 )
 _ELEMENT = re.compile(rf"({CREDENTIAL_NAME}{KEY_SUFFIX}>)[^<>]+(?=</)", _FLAGS)
-_QUERY = re.compile(r"([?&](?:key|auth|pass|sig)=)[^&\s\"'<>#]+", _FLAGS)
+_QUERY = re.compile(rf"({QUERY_KEY})[^&\s\"'<>#]+", _FLAGS)
 _OPTION = re.compile(
     rf"(?P<head>(?:(?<![\w-])|{AFTER_ESCAPE})--[\w-]{{0,40}}?{CREDENTIAL_NAME}"
     r"(?:\\{0,8}[\"'],?)?[ \t]{1,5})"
@@ -87,12 +94,7 @@ _USER_INFO = re.compile(
     _FLAGS,
 )
 _DOTTED_RUN = re.compile(r"[\w.-]+", re.ASCII)
-_KNOWN_TOKEN = re.compile(
-    _START + r"(?:AKIA[A-Z0-9]{12,}|gh[pousr]_[A-Za-z0-9]{10,}|github_pat_\w{10,}"
-    r"|xox[a-z]-[\w-]{8,}|sk-(?=[\w-]{0,80}\d)[\w-]{16,}|[rs]k_(?:live|test)_\w{8,}"
-    r"|glpat-[\w-]{10,}|AIza[\w-]{20,})",
-    re.ASCII,
-)
+_KNOWN_TOKEN = re.compile(rf"{_START}(?:{KNOWN_FORMS})", re.ASCII)
 _SENSITIVE_KEY = re.compile(
     rf"(?:{CREDENTIAL_NAME}|authorization|cookies?){KEY_SUFFIX}[^a-z0-9]*\Z", _FLAGS
 )
