@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING
 
 from sovdev_logger.context import merge_request_fields
 from sovdev_logger.holder import Holder, not_initialised
-from sovdev_logger.identifiers import new_uuid
+from sovdev_logger.identifiers import new_trace_uuid
 from sovdev_logger.jobs import progress_call, status_call
 from sovdev_logger.levels import SOVDEV_LOGLEVELS, STDLIB_NUMBERS
 from sovdev_logger.log_types import JOB_PROGRESS, JOB_STATUS
@@ -204,7 +204,7 @@ def sovdev_generate_trace_id() -> str:
 
     Specification: API, sovdev_generate_trace_id.
     """
-    return new_uuid()
+    return new_trace_uuid()
 
 
 def sovdev_set_context(

@@ -44,6 +44,11 @@ def new_trace_id() -> str:
         return new_trace_id()
 
 
+def new_trace_uuid() -> str:
+    """Return a trace id in the form of a UUID v4: random all through, unlike ``new_uuid``."""
+    return _as_uuid(new_trace_id())
+
+
 def forget_prepared() -> None:
     """Drop the prepared ids, so that a forked child does not repeat its parent's."""
     _uuids.clear()
@@ -55,10 +60,14 @@ def _fresh_uuids() -> list[str]:
 
     So its ids are distinct whatever the randomness, and cost a sum of two strings each.
     """
-    digits = os.urandom(16).hex()
-    variant = "89ab"[int(digits[16], 16) % 4]
-    head = f"{digits[:8]}-{digits[8:12]}-4{digits[13:16]}-{variant}{digits[17:20]}-{digits[20:30]}"
+    head = _as_uuid(os.urandom(16).hex())[:-2]
     return [head + ending for ending in _ENDINGS]
+
+
+def _as_uuid(digits: str) -> str:
+    """Return 32 random hex digits as a UUID v4."""
+    variant = "89ab"[int(digits[16], 16) % 4]
+    return f"{digits[:8]}-{digits[8:12]}-4{digits[13:16]}-{variant}{digits[17:20]}-{digits[20:]}"
 
 
 def _fresh_trace_ids() -> list[str]:
