@@ -17,8 +17,7 @@ from sovdev_logger.delivery.worker import FlushRequest, Wake, WorkerThread
 from sovdev_logger.selflog import warn_once
 from sovdev_logger.status import OutputStatus
 
-_MAX_WAIT_FOR_SPOOL_SECONDS: Final = 0.05
-_PAUSE_BETWEEN_WAITS_SECONDS: Final = 5.0
+_MAX_WAIT_FOR_SPOOL_SECONDS: Final = 1.0
 _WAIT_SLICE_SECONDS: Final = 0.0005
 
 _MAX_SPOOLING_SECONDS: Final = 1.0
@@ -71,7 +70,7 @@ class BatchSender:
             self.name, bounds.queue_max_records, bounds.queue_max_bytes, self._wait_for_the_spool
         )
         self._wake_every = min(self._limits.max_records, max(1, bounds.queue_max_records // 4))
-        self._no_wait_until = 0.0
+        self._given_up_at = -1
         self._worker = BatchWorker(
             self.name,
             self._queue,
@@ -108,19 +107,20 @@ class BatchSender:
             self._thread.channel.put(Wake())
 
     def _wait_for_the_spool(self, is_over: Callable[[], bool]) -> None:
-        """Wait while a full queue is written to disk; one that does not answer is not waited for.
+        """Wait while a full queue is written to disk.
 
         The caller waits for its own disk here, as it does for the log file, and for no network.
+        A disk that does not answer is waited for once, until it has taken something again.
         """
-        now = time.monotonic()
-        if self._spool is None or not self._spool.is_usable or now < self._no_wait_until:
+        if self._spool is None or self._queue.taken_count == self._given_up_at:
             return
-        if not self._thread.ensure_started():
+        if not self._spool.is_usable or not self._thread.ensure_started():
             return
         self._thread.channel.put(Wake())
-        while is_over():
-            if time.monotonic() > now + _MAX_WAIT_FOR_SPOOL_SECONDS or not self._spool.is_usable:
-                self._no_wait_until = time.monotonic() + _PAUSE_BETWEEN_WAITS_SECONDS
+        deadline = time.monotonic() + _MAX_WAIT_FOR_SPOOL_SECONDS
+        while is_over() and self._spool.is_usable:
+            if time.monotonic() > deadline:
+                self._given_up_at = self._queue.taken_count
                 return
             time.sleep(_WAIT_SLICE_SECONDS)
 

@@ -29,6 +29,9 @@ class BoundedQueue:
         max_records, max_bytes: The bounds.
         wait_for_room: Called before anything is dropped, with a function that says whether there
             is no room yet; returns when there is, or when waiting is of no use.
+
+    Attributes:
+        put_count, taken_count, overflow_count: How many items were put, taken and dropped so far.
     """
 
     def __init__(
@@ -47,13 +50,13 @@ class BoundedQueue:
         self._ordinary_records = max(1, max_records - max_records // 8)
         self._ordinary_bytes = max_bytes - max_bytes // 8
         self._lanes: tuple[deque[Item], ...] = tuple(deque() for _ in range(_LANES))
-        self._taken_count = 0
+        self.taken_count = 0
         self._put_bytes = self._overflow_bytes = self._taken_bytes = 0
         self._ordinary_put_bytes = self._ordinary_overflow_bytes = 0
         self._ordinary_taken_bytes = 0
 
     def __len__(self) -> int:
-        return self.put_count - self._taken_count - self.overflow_count
+        return self.put_count - self.taken_count - self.overflow_count
 
     @property
     def queued_bytes(self) -> int:
@@ -75,7 +78,7 @@ class BoundedQueue:
         if lane < _FIRST_RESERVED_LANE:
             self._ordinary_put_bytes += len(item)
         self._lanes[lane].append((number, item))
-        queued = number - self._taken_count - self.overflow_count
+        queued = number - self.taken_count - self.overflow_count
         if queued > self._ordinary_records or self.queued_bytes > self._ordinary_bytes:
             self._make_room()
         return queued
@@ -101,7 +104,7 @@ class BoundedQueue:
                     break
                 taken.append(item)
                 size += len(item)
-                self._taken_count += 1
+                self.taken_count += 1
                 self._taken_bytes += len(item)
                 if index < _FIRST_RESERVED_LANE:
                     self._ordinary_taken_bytes += len(item)
