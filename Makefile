@@ -5,6 +5,8 @@ BIN := $(VENV)/bin
 OTHERS := 3.12 3.13 3.14
 # Most fault tests wait for something, so several run at once; those that measure run alone.
 TOGETHER := -n 3 --dist worksteal -m 'not alone'
+# Hundreds of tests start interpreters; a third of such a start would be compiling our own modules.
+export PYTHONDONTWRITEBYTECODE :=
 
 .PHONY: demo test test-others soak check lint types stubs stubs-check build bench bench-others clean
 

@@ -94,8 +94,9 @@ def check_start(given: dict[str, str | None], code: int, err: str, files: list[s
 
 FORK_FOR_EACH = """
 import atexit, json, os, sys, time
-import sovdev_logger as log
+import sovdev_logger.environment as log
 import loguru._file_sink
+from sovdev_logger import sovdev_log
 cases = json.load(sys.stdin)
 results = []
 for number, case in enumerate(cases):
@@ -112,7 +113,7 @@ for number, case in enumerate(cases):
                 if value is not None:
                     os.environ[name] = value
             log.sovdev_initialize_environment()
-            log.sovdev_log("info", "main", "up", None)
+            sovdev_log("info", "main", "up", None)
         except SystemExit as ended:
             code = ended.code
         except BaseException:
