@@ -58,7 +58,7 @@ def every_entry_satisfies_the_schema(monkeypatch: pytest.MonkeyPatch) -> Iterato
 def no_leftovers() -> Iterator[None]:
     """Put process-wide state back, and fail a test that leaves threads, files or handlers."""
     threads = set(threading.enumerate())
-    handlers = {name: _handlers(logger) for name, logger in _loggers()}
+    loggers = {name: _state_of(logger) for name, logger in _loggers()}
     files = _open_files()
     selflog.reset()
     context = otel_context.get_current()
@@ -70,7 +70,8 @@ def no_leftovers() -> Iterator[None]:
     assert {t.name for t in set(threading.enumerate()) - threads} == set(), "threads left behind"
     for name, logger in _loggers():
         logger.disabled = False
-        assert _handlers(logger) == handlers.get(name, []), f"handlers left on {name}"
+        before = loggers.get(name, (logging.NOTSET, True, []))
+        assert _state_of(logger) == before, f"left on {name}"
     _wait_for(lambda: _open_files() <= files)
     assert _open_files() <= files, "files left open"
 
@@ -93,9 +94,10 @@ def _loggers() -> list[tuple[str, logging.Logger]]:
     return [(name, one) for name, one in existing.items() if isinstance(one, logging.Logger)]
 
 
-def _handlers(logger: logging.Logger) -> list[logging.Handler]:
-    """Return the handlers that are not pytest's own, which come and go with a test's phases."""
-    return [one for one in logger.handlers if type(one).__module__ != "_pytest.logging"]
+def _state_of(logger: logging.Logger) -> tuple[int, bool, list[logging.Handler]]:
+    """Return level, propagation and the handlers, without pytest's own: those come and go."""
+    handlers = [one for one in logger.handlers if type(one).__module__ != "_pytest.logging"]
+    return logger.level, logger.propagate, handlers
 
 
 def _open_files() -> set[str]:

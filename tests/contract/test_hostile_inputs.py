@@ -3,6 +3,7 @@
 import datetime
 import decimal
 import enum
+import functools
 import pathlib
 import uuid
 from collections.abc import Callable
@@ -72,6 +73,7 @@ def circular() -> list[Any]:
     return made
 
 
+@functools.cache
 def deep() -> list[Any]:
     made: list[Any] = []
     for _ in range(5000):
@@ -127,7 +129,7 @@ value = st.recursive(
         st.builds(lambda v: (v for _ in range(3)), inner),
         st.builds(lambda v: {"deeper": {"password": v, "list": [v]}}, inner),
     ),
-    max_leaves=6,
+    max_leaves=4,
 )
 
 hostile = settings(

@@ -106,6 +106,7 @@ def test_handler_and_filter_by_dotted_path(logged: Captured) -> None:
     finally:
         undo()
         logging.getLogger("shop").handlers.clear()
+        logging.getLogger("shop").setLevel(logging.NOTSET)
     assert stream.getvalue() == f"{span.trace_id} anna|added\n"
     (entry,) = logged.entries
     assert (entry["message"], entry["client_name"]) == ("added", "anna")

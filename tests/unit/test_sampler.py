@@ -400,6 +400,8 @@ def test_by_its_dotted_path_in_dictconfig() -> None:
     finally:
         set_stage(None)
         logger.handlers.clear()
+        logger.setLevel(logging.NOTSET)
+        logger.propagate = True
     assert kept.messages == ["User 0 logged in", *(f"failed {n}" for n in range(5))]
 
 
