@@ -21,6 +21,7 @@ app.conf.update(
         "processed_folder": str(FOLDER / "processed"),
         "control_folder": str(FOLDER / "control"),
         "store_processed": False,
+        "polling_interval": 0.05,
     },
     worker_prefetch_multiplier=1,
     broker_connection_retry_on_startup=True,
