@@ -20,7 +20,6 @@ from sovdev_logger.identifiers import (
     new_uuid,
     next_trace_id,
     next_uuid,
-    trace_id_digits,
 )
 from sovdev_logger.levels import BY_EXACT_NAME, STDLIB_NUMBERS, Level, level_of_number
 from sovdev_logger.log_types import TRANSACTION
@@ -304,9 +303,8 @@ class SovdevLogger:
         self, active: ActiveSpan | None, trace_id: object
     ) -> tuple[str, str | None, str | None]:
         """Return an entry's trace id, its span's id, and the trace id's digits if it is valid."""
-        given = None if trace_id is None else self._odd.trace_id(trace_id)
+        given, digits = ("", None) if trace_id is None else self._odd.trace_id(trace_id)
         if given:
-            digits = trace_id_digits(given)
             is_inside = active is not None and digits == active.trace_id
             return given, active.span_id if active is not None and is_inside else None, digits
         if active is None:

@@ -2,6 +2,7 @@
 
 from typing import Final
 
+from sovdev_logger.identifiers import trace_id_digits
 from sovdev_logger.levels import INFO, LEVELS, Level, find_level
 from sovdev_logger.peers import PeerResolver
 from sovdev_logger.safety.sanitizer import Sanitizer
@@ -14,7 +15,6 @@ _MAX_REMEMBERED: Final = 4096
 """Distinct function names kept ready; beyond it each call pays for its own."""
 
 _MAX_REMEMBERED_CHARACTERS: Final = 256
-_MAX_TRACE_ID_CHARACTERS: Final = 256
 _SHOWN_CHARACTERS: Final = 80
 
 
@@ -77,11 +77,15 @@ class OddArguments:
             self.functions[given] = text
         return text
 
-    def trace_id(self, given: object) -> str:
-        """Return a trace id that the caller gave as text; empty when there is nothing in it."""
-        if type(given) is str and len(given) <= _MAX_TRACE_ID_CHARACTERS:
-            return self._sanitizer.clean(given)
-        return self._sanitizer.text(given)
+    def trace_id(self, given: object) -> tuple[str, str | None]:
+        """Return a trace id that the caller gave as text, and its digits if it is a valid one.
+
+        Empty when there is nothing in it.
+        """
+        if type(given) is str and (digits := trace_id_digits(given)) is not None:
+            return given, digits
+        text = self._sanitizer.text(given)
+        return (text, trace_id_digits(text)) if text.strip() else ("", None)
 
     def _short(self, value: object) -> str:
         """Return a value as a warning shows it."""

@@ -274,12 +274,22 @@ def test_the_level_variable_is_the_lowest_that_the_outputs_get(start: Start) -> 
 
 def test_a_trace_id_is_kept_as_given(start: Start) -> None:
     started = start()
-    sovdev_log("info", "f", "m", None, trace_id="Order 17/ÆØÅ")
-    assert started.last["trace_id"] == "Order 17/ÆØÅ"
-    sovdev_log("info", "f", "m", None, trace_id="")
-    assert re.fullmatch(r"[0-9a-f]{32}", started.last["trace_id"])
+    for given in ("Order 17/ÆØÅ", "0AF7651916CD43DD8448EB211C80319C", "a:b@c=d&e"):
+        sovdev_log("info", "f", "m", None, trace_id=given)
+        assert started.last["trace_id"] == given
+    for blank in ("", "  "):
+        sovdev_log("info", "f", "m", None, trace_id=blank)
+        assert re.fullmatch(r"[0-9a-f]{32}", started.last["trace_id"])
     sovdev_log("info", "f", "m", None, trace_id=uuid.UUID(int=7))  # type: ignore[arg-type]
     assert started.last["trace_id"] == str(uuid.UUID(int=7))
+
+
+def test_a_credential_in_a_trace_id_is_redacted(start: Start) -> None:
+    started = start()
+    sovdev_log("info", "f", "m", None, trace_id="Bearer abcdefghijklmnop123")
+    sovdev_log("info", "f", "m", None, trace_id={"password": "abcdefghijklmnop123"})  # type: ignore[arg-type]
+    ids = [entry["trace_id"] for entry in started.entries]
+    assert ids == ["Bearer [REDACTED]", "{'password': '[REDACTED]'}"]
 
 
 def test_generated_trace_ids_are_uuids() -> None:

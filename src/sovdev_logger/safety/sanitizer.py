@@ -196,10 +196,6 @@ class Sanitizer:
         next(self._cuts)
         return cut_text(text, self._max_bytes, len(whole))
 
-    def clean(self, text: str) -> str:
-        """Return text without lone surrogates, and otherwise as it is."""
-        return clean_text(text)
-
     def exception(self, error: BaseException) -> tuple[str, str]:
         """Return an exception's message, and its description in at most 350 characters."""
         message = self.text(exception_message(error))
