@@ -7,7 +7,8 @@ from queue import Full, SimpleQueue
 from typing import Any, Final
 
 _MAX_QUEUED: Final = 20_000
-_PATIENCE_SECONDS: Final = 0.05
+_PATIENCE_SECONDS: Final = 1.0
+_WAIT_SLICE_SECONDS: Final = 0.0005
 
 
 class BoundedQueue:
@@ -19,15 +20,24 @@ class BoundedQueue:
 
     def __init__(self) -> None:
         self._messages: SimpleQueue[Any] = SimpleQueue()
+        self._is_given_up = False
         self.get = self._messages.get
 
     def put(self, message: object) -> None:
-        """Add a message; raise Full when the disk is too slow for it even after a moment."""
-        if isinstance(message, str) and self._messages.qsize() >= _MAX_QUEUED:
-            time.sleep(_PATIENCE_SECONDS)
-            if self._messages.qsize() >= _MAX_QUEUED:
-                raise Full
+        """Add a message; raise Full when the disk is too slow for a record even after a moment."""
+        if isinstance(message, str):
+            self._wait_for_room()
         self._messages.put(message)
+
+    def _wait_for_room(self) -> None:
+        """Wait for a disk that is slow, and but once for one that does not take anything."""
+        deadline = time.monotonic() + _PATIENCE_SECONDS
+        while self._messages.qsize() >= _MAX_QUEUED:
+            if self._is_given_up or time.monotonic() > deadline:
+                self._is_given_up = True
+                raise Full
+            time.sleep(_WAIT_SLICE_SECONDS)
+        self._is_given_up = False
 
 
 def in_this_process() -> Any:
