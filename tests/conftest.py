@@ -56,7 +56,7 @@ def every_entry_satisfies_the_schema(monkeypatch: pytest.MonkeyPatch) -> Iterato
 
 @pytest.fixture(autouse=True)
 def no_leftovers() -> Iterator[None]:
-    """Put process-wide state back, and fail a test that leaves threads, files or handlers."""
+    """Put process-wide state back; fail a test that leaves threads, files or a logger's set-up."""
     threads = set(threading.enumerate())
     loggers = {name: _state_of(logger) for name, logger in _loggers()}
     files = _open_files()

@@ -81,9 +81,9 @@ def trace_id_digits(text: str) -> str | None:
 
     A UUID counts: it has the same 128 bits.
     """
-    digits = text.replace("-", "").lower()
-    if len(digits) != _HEX_DIGITS:
+    if len(text) - text.count("-") != _HEX_DIGITS:  # before anything is copied: it may be huge
         return None
+    digits = text.replace("-", "").lower()
     try:
         number = int(digits, 16)
     except ValueError:

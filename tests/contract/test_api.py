@@ -277,6 +277,8 @@ def test_a_trace_id_is_kept_as_given(start: Start) -> None:
     for given in ("Order 17/ÆØÅ", "0AF7651916CD43DD8448EB211C80319C", "a:b@c=d&e"):
         sovdev_log("info", "f", "m", None, trace_id=given)
         assert started.last["trace_id"] == given
+    sovdev_log("info", "f", "m", None, trace_id="order \ud800")
+    assert started.last["trace_id"] == "order \ufffd"
     for blank in ("", "  "):
         sovdev_log("info", "f", "m", None, trace_id=blank)
         assert re.fullmatch(r"[0-9a-f]{32}", started.last["trace_id"])

@@ -205,11 +205,9 @@ def test_a_queue_that_is_full_waits_for_the_disk(
     assert numbers(server) == list(range(5000))
 
 
-def test_a_disk_that_hangs_is_waited_for_once(
-    make: Callable[..., BatchSender], server: Server, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def hang_the_disk(sender: BatchSender, monkeypatch: pytest.MonkeyPatch) -> threading.Event:
+    """Let nothing be written to the spool until the event that is returned is set."""
     disk = threading.Event()
-    sender = make(queue_max_records=50)
     assert sender._spool is not None
     append = sender._spool.append
 
@@ -218,6 +216,14 @@ def test_a_disk_that_hangs_is_waited_for_once(
         return append(*arguments, **options)  # type: ignore[arg-type]
 
     monkeypatch.setattr(sender._spool, "append", hang)
+    return disk
+
+
+def test_a_disk_that_hangs_is_waited_for_once(
+    make: Callable[..., BatchSender], server: Server, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    sender = make(queue_max_records=50)
+    disk = hang_the_disk(sender, monkeypatch)
     server.gate.clear()
     started = time.monotonic()
     put(sender, 2000)
@@ -235,16 +241,8 @@ def test_a_disk_that_hung_is_waited_for_again_as_soon_as_it_takes_something(
     make: Callable[..., BatchSender], server: Server, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(batching, "_MAX_WAIT_FOR_SPOOL_SECONDS", 0.05)
-    disk = threading.Event()
     sender = make(queue_max_records=50)
-    assert sender._spool is not None
-    append = sender._spool.append
-
-    def hang(*arguments: object, **options: object) -> int:
-        disk.wait(30)
-        return append(*arguments, **options)  # type: ignore[arg-type]
-
-    monkeypatch.setattr(sender._spool, "append", hang)
+    disk = hang_the_disk(sender, monkeypatch)
     server.gate.clear()
     put(sender, 500)
     dropped = sender.status().dropped
