@@ -68,9 +68,9 @@ bench-others:  ## The same, quickly, on every other interpreter.
 	  else echo "Python $$version is not on this machine: not measured."; fi; done
 
 clean:
-	rm -rf .venv .venv-* build dist logs src/*.egg-info src/sovdev_logger/safety/*.so .coverage* .mypy_cache .pytest_cache .ruff_cache .hypothesis
+	rm -rf .venv .venv-* build dist logs src/*.egg-info src/sovdev_logger/_safety/*.so .coverage* .mypy_cache .pytest_cache .ruff_cache .hypothesis
 
-$(VENV)/runtime: pyproject.toml setup.py src/sovdev_logger/safety/first_look.c
+$(VENV)/runtime: pyproject.toml setup.py src/sovdev_logger/_safety/first_look.c
 	$(PYTHON) -m venv $(VENV)
 	$(BIN)/python -m pip install --quiet --upgrade pip
 	$(BIN)/python -m pip install --quiet --editable .

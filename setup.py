@@ -5,8 +5,8 @@ import sysconfig
 from setuptools import Extension, setup
 
 FIRST_LOOK = Extension(
-    "sovdev_logger.safety.first_look",
-    ["src/sovdev_logger/safety/first_look.c"],
+    "sovdev_logger._safety.first_look",
+    ["src/sovdev_logger/_safety/first_look.c"],
     py_limited_api=True,
     optional=True,
 )

@@ -31,12 +31,12 @@ def steps_of_a_call(folder: Path) -> list[tuple[str, Callable[[], Any]]]:
     """Return the steps in their order; the environment asks for the file alone."""
     from peers.sovdev import Sovdev
 
-    from sovdev_logger.holder import Holder
-    from sovdev_logger.identifiers import new_trace_id, new_uuid
-    from sovdev_logger.levels import INFO
-    from sovdev_logger.reentry import Turnstile
-    from sovdev_logger.safety.encoding import dumps_line
-    from sovdev_logger.safety.suspicion import first_look, may_contain_secret
+    from sovdev_logger._entry.identifiers import new_trace_id, new_uuid
+    from sovdev_logger._entry.levels import INFO
+    from sovdev_logger._runtime.turnstile import Turnstile
+    from sovdev_logger._safety.json_encoding import dumps_line
+    from sovdev_logger._safety.prefilter import first_look, may_contain_secret
+    from sovdev_logger._service.instance import Holder
 
     peer = Sovdev()
     peer.call()

@@ -16,12 +16,12 @@ from typing import Any
 import call
 
 import sovdev_logger as log
-from sovdev_logger.levels import INFO
-from sovdev_logger.sampling.policy import Policy, uniform_policy
-from sovdev_logger.sampling.process import current_stage
-from sovdev_logger.sampling.published_forms import client_signature
-from sovdev_logger.sampling.sampler import Sampler
-from sovdev_logger.sampling.signature import signature_of
+from sovdev_logger._entry.levels import INFO
+from sovdev_logger._sampling.lipservice_signatures import client_signature
+from sovdev_logger._sampling.policy import Policy, uniform_policy
+from sovdev_logger._sampling.process import current_stage
+from sovdev_logger._sampling.sampler import Sampler
+from sovdev_logger._sampling.signature import signature_of
 
 SEED = 20260131
 

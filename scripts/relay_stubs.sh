@@ -1,11 +1,11 @@
 #!/bin/sh
-# Makes sovdev_logger/relay_wire/relay_pb2.py of relay.proto below the given folder, or checks that
+# Makes sovdev_logger/_outputs/relay/relay_pb2.py of relay.proto below the given folder, or checks that
 # what is there is current. With the oldest supported tools: what newer ones make does not import
 # on an older protobuf.
 set -eu
 python=$1
 target=$2
-proto=sovdev_logger/relay_wire/relay
+proto=sovdev_logger/_outputs/relay/relay
 work=$(mktemp -d)
 trap 'rm -rf "$work"' EXIT
 "$python" -m venv "$work/env"
@@ -17,7 +17,7 @@ check() {
   diff -u "src/${proto}_pb2.py" "$work/made/${proto}_pb2.py"
   diff -u "src/${proto}_pb2.pyi" "$work/made/${proto}_pb2.pyi"
   # This environment has the oldest supported protobuf.
-  cd "src/sovdev_logger/relay_wire"
+  cd "src/sovdev_logger/_outputs/relay"
   "$work/env/bin/python" -c "import relay_pb2; relay_pb2.StreamOpen(stream_id='x')"
   echo "the relay's stubs are current, and import on protobuf 4.25"
 }

@@ -12,8 +12,9 @@ import pytest
 import urllib3  # noqa: F401 - its import adds a handler, which is nobody's leftover
 from opentelemetry import context as otel_context
 
-from sovdev_logger import entry, selflog
-from sovdev_logger.context import replace_request_fields
+from sovdev_logger._entry import entry
+from sovdev_logger._entry.context import replace_request_fields
+from sovdev_logger._runtime import selflog
 from support import schema, service
 from support.service import Started
 

@@ -13,7 +13,7 @@ from typing import Any
 import grpc
 
 import sovdev_logger as log
-from sovdev_logger.relay_wire import relay_pb2 as wire
+from sovdev_logger._outputs.relay import relay_pb2 as wire
 
 
 def receive(envelopes: Iterator[Any], _context: Any) -> Iterator[Any]:

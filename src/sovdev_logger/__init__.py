@@ -9,7 +9,7 @@ sovdev_log(SOVDEV_LOGLEVELS.INFO, "main", "Service started", PEER.INTERNAL)
 
 from typing import TYPE_CHECKING
 
-from sovdev_logger.api import (
+from sovdev_logger._api.entries import (
     sovdev_end_span,
     sovdev_generate_trace_id,
     sovdev_log,
@@ -18,28 +18,28 @@ from sovdev_logger.api import (
     sovdev_set_context,
     sovdev_start_span,
 )
-from sovdev_logger.levels import SOVDEV_LOGLEVELS
-from sovdev_logger.peers import PeerServices, create_peer_services
-from sovdev_logger.service_api import (
+from sovdev_logger._api.service import (
     sovdev_flush,
     sovdev_initialize,
     sovdev_install_signal_handlers,
     sovdev_shutdown,
     sovdev_status,
 )
+from sovdev_logger._entry.levels import SOVDEV_LOGLEVELS
+from sovdev_logger._entry.peers import PeerServices, create_peer_services
 
 if TYPE_CHECKING:
-    from sovdev_logger.diagnostics import sovdev_test_otlp_connection, sovdev_validate_config
-    from sovdev_logger.environment import (
+    from sovdev_logger._api.connection_check import ConnectionResult, sovdev_test_connection
+    from sovdev_logger._api.diagnostics import sovdev_test_otlp_connection, sovdev_validate_config
+    from sovdev_logger._api.spans import sovdev_carry, sovdev_inject_headers, sovdev_span
+    from sovdev_logger._delivery.status import OutputStatus, SamplingStatus, Status
+    from sovdev_logger._profiles.start import (
         sovdev_child_environment,
         sovdev_exit,
         sovdev_initialize_environment,
     )
+    from sovdev_logger._telemetry.spans import SovdevSpan
     from sovdev_logger.integrations.stdlib import sovdev_capture_logging
-    from sovdev_logger.output_tests import ConnectionResult, sovdev_test_connection
-    from sovdev_logger.status import OutputStatus, SamplingStatus, Status
-    from sovdev_logger.telemetry.spans import SovdevSpan
-    from sovdev_logger.tracing_api import sovdev_carry, sovdev_inject_headers, sovdev_span
 
 __all__ = [
     "SOVDEV_LOGLEVELS",
@@ -77,21 +77,21 @@ __all__ = [
 
 # Not every program uses these, and what they need is not small: each is imported when asked for.
 _ELSEWHERE = {
-    "ConnectionResult": "output_tests",
-    "OutputStatus": "status",
-    "SamplingStatus": "status",
-    "SovdevSpan": "telemetry.spans",
-    "Status": "status",
+    "ConnectionResult": "_api.connection_check",
+    "OutputStatus": "_delivery.status",
+    "SamplingStatus": "_delivery.status",
+    "SovdevSpan": "_telemetry.spans",
+    "Status": "_delivery.status",
     "sovdev_capture_logging": "integrations.stdlib",
-    "sovdev_carry": "tracing_api",
-    "sovdev_child_environment": "environment",
-    "sovdev_exit": "environment",
-    "sovdev_initialize_environment": "environment",
-    "sovdev_inject_headers": "tracing_api",
-    "sovdev_span": "tracing_api",
-    "sovdev_test_connection": "output_tests",
-    "sovdev_test_otlp_connection": "diagnostics",
-    "sovdev_validate_config": "diagnostics",
+    "sovdev_carry": "_api.spans",
+    "sovdev_child_environment": "_profiles.start",
+    "sovdev_exit": "_profiles.start",
+    "sovdev_initialize_environment": "_profiles.start",
+    "sovdev_inject_headers": "_api.spans",
+    "sovdev_span": "_api.spans",
+    "sovdev_test_connection": "_api.connection_check",
+    "sovdev_test_otlp_connection": "_api.diagnostics",
+    "sovdev_validate_config": "_api.diagnostics",
 }
 
 

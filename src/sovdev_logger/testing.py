@@ -17,15 +17,15 @@ from typing import Any, Final
 
 from opentelemetry import context as otel_context
 
-from sovdev_logger import selflog
-from sovdev_logger.context import replace_request_fields, request_fields
-from sovdev_logger.entry import Entry, Identity
-from sovdev_logger.holder import Holder
-from sovdev_logger.identifiers import new_uuid
-from sovdev_logger.lifecycle import Service
-from sovdev_logger.outputs.base import Adopt, OutputHandler
-from sovdev_logger.service_api import DEFAULT_VERSION
-from sovdev_logger.settings import Settings
+from sovdev_logger._api.service import DEFAULT_VERSION
+from sovdev_logger._entry.context import replace_request_fields, request_fields
+from sovdev_logger._entry.entry import Entry, Identity
+from sovdev_logger._entry.identifiers import new_uuid
+from sovdev_logger._outputs.handler import Adopt, OutputHandler
+from sovdev_logger._runtime import selflog
+from sovdev_logger._service.instance import Holder
+from sovdev_logger._service.service import Service
+from sovdev_logger._settings.service import Settings
 
 DEFAULT_SERVICE_NAME: Final = "test-service"
 

@@ -30,7 +30,7 @@ PROGRAM = """
 import functools, gc, os, sys
 import orjson
 import sovdev_logger as log
-from sovdev_logger.outputs import json_file
+from sovdev_logger._outputs import json_file
 
 json_file._PATH_CHECK_INTERVAL_NS = 10**18  # it depends on the machine how often that is due
 log.sovdev_initialize("orders", "1.0.0", {"BRREG": "SYS1"})
@@ -93,7 +93,7 @@ def instructions(what: str, folder: Path) -> float:
 
 @pytest.mark.skipif(shutil.which("valgrind") is None, reason="valgrind is not on this machine")
 def test_a_call_takes_no_more_instructions_than_it_did(tmp_path: Path) -> None:
-    pytest.importorskip("sovdev_logger.safety.first_look", reason="installed without a compiler")
+    pytest.importorskip("sovdev_logger._safety.first_look", reason="installed without a compiler")
     expected = TIMES_FLOOR.get(sys.version_info[:2])
     if expected is None:
         pytest.skip("no figures for this interpreter yet")

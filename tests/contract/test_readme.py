@@ -50,7 +50,7 @@ def test_the_two_commands_are_targets(command: str) -> None:
 
 
 def test_every_variable_of_the_table_is_known() -> None:
-    from sovdev_logger.diagnostics import VARIABLES
+    from sovdev_logger._api.diagnostics import VARIABLES
 
     table = README.split("## Variables")[1].split("## When things fail")[0]
     named = set(re.findall(r"`([A-Z][A-Z_]+)`", table))

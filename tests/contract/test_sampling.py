@@ -20,7 +20,7 @@ from sovdev_logger import (
     sovdev_status,
     sovdev_validate_config,
 )
-from sovdev_logger.sampling.signature import signature_of
+from sovdev_logger._sampling.signature import signature_of
 from support.lipservice import FakeLipService
 from support.otlp_receiver import OtlpReceiver, attributes
 from support.service import Started

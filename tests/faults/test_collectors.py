@@ -8,8 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from sovdev_logger.delivery.transport import HttpTransport
-from sovdev_logger.otlp_settings import SignalTarget
+from sovdev_logger._delivery.http_transport import HttpTransport
+from sovdev_logger._settings.otlp import SignalTarget
 from support.otlp_receiver import OtlpReceiver
 from support.processes import breaks_with, finish, program, run, same, start
 from support.service import read_lines
@@ -111,7 +111,7 @@ def test_the_same_check_finds_a_ledger_that_lies(tmp_path: Path) -> None:
 def check_flush(tmp_path: Path, name: str) -> None:
     collector, preparation = COLLECTORS[name]
     body = """
-    from sovdev_logger.holder import Holder
+    from sovdev_logger._service.instance import Holder
     for number in range(20):
         log.sovdev_log("info", "f", f"number {number}", None)
     started = time.monotonic()

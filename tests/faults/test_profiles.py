@@ -94,7 +94,7 @@ def check_start(given: dict[str, str | None], code: int, err: str, files: list[s
 
 FORK_FOR_EACH = """
 import atexit, json, os, sys, time
-import sovdev_logger.environment as log
+import sovdev_logger._profiles.start as log
 import loguru._file_sink
 from sovdev_logger import sovdev_log
 cases = json.load(sys.stdin)
@@ -449,7 +449,7 @@ def test_sigterm_in_the_middle_of_loguru_leaves_a_record(tmp_path: Path) -> None
     body = (
         INITIALISE
         + """
-from sovdev_logger.outputs.loguru_queue import BoundedQueue
+from sovdev_logger._outputs.loguru.queue import BoundedQueue
 put = BoundedQueue.put
 def put_and_end(self, message):
     BoundedQueue.put = put

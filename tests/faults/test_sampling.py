@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from sovdev_logger.sampling.signature import signature_of
+from sovdev_logger._sampling.signature import signature_of
 from support.lipservice import FakeLipService
 from support.processes import breaks_with, finish, program, run, start
 from support.service import read_lines

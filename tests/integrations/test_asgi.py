@@ -16,8 +16,8 @@ from starlette.routing import Mount, Route
 from starlette.websockets import WebSocketDisconnect
 
 import sovdev_logger as log
+from sovdev_logger.integrations._request import sovdev_request_id
 from sovdev_logger.integrations.asgi import AsgiRequest, SovdevMiddleware, configure_fastapi
-from sovdev_logger.integrations.requests import sovdev_request_id
 from sovdev_logger.integrations.stdlib import sovdev_capture_logging
 from sovdev_logger.testing import Captured, capture
 from support.otlp_receiver import OtlpReceiver, attributes
@@ -301,7 +301,7 @@ def test_starlette_with_mounted_routes(logged: Captured) -> None:
 
 
 def test_without_a_service_requests_pass() -> None:
-    from sovdev_logger.holder import Holder
+    from sovdev_logger._service.instance import Holder
 
     assert Holder.service is None
     app = FastAPI()

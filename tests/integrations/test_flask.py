@@ -8,8 +8,8 @@ import flask
 import pytest
 
 import sovdev_logger as log
+from sovdev_logger.integrations._request import sovdev_request_id
 from sovdev_logger.integrations.flask import init_app
-from sovdev_logger.integrations.requests import sovdev_request_id
 from sovdev_logger.integrations.stdlib import sovdev_capture_logging
 from sovdev_logger.testing import Captured, capture
 

@@ -14,9 +14,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from sovdev_logger import sovdev_log
-from sovdev_logger.entry import Entry
-from sovdev_logger.outputs.console import ConsoleHandler, one_line, place, wants_colour
-from sovdev_logger.outputs.console import render as render_at
+from sovdev_logger._entry.entry import Entry
+from sovdev_logger._outputs.console import ConsoleHandler, one_line, place, wants_colour
+from sovdev_logger._outputs.console import render as render_at
 from support.entries import make_entry
 from support.service import Started
 

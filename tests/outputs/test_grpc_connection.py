@@ -12,7 +12,7 @@ import h2.events
 import h2.exceptions
 import pytest
 
-from sovdev_logger.delivery.grpc_connection import (
+from sovdev_logger._outputs.relay.grpc_connection import (
     MAX_ANSWER_BYTES,
     GrpcConnection,
     StatusCode,

@@ -11,11 +11,11 @@ from pathlib import Path
 import pytest
 from pythonjsonlogger.core import BaseJsonFormatter
 
-from sovdev_logger.entry import Entry
-from sovdev_logger.outputs import rotation
-from sovdev_logger.outputs.json_file import EntryFormatter, JsonFileHandler
-from sovdev_logger.records import make_record
-from sovdev_logger.settings import FileSettings
+from sovdev_logger._entry.entry import Entry
+from sovdev_logger._entry.stdlib_records import make_record
+from sovdev_logger._outputs import rotation
+from sovdev_logger._outputs.json_file import EntryFormatter, JsonFileHandler
+from sovdev_logger._settings.service import FileSettings
 from support.entries import make_entry
 from support.service import read_lines
 

@@ -22,7 +22,7 @@ from sovdev_logger import (
     sovdev_test_connection,
     sovdev_validate_config,
 )
-from sovdev_logger.delivery import logwell_http
+from sovdev_logger._outputs.logwell import exporter as logwell_http
 from support.certificates import Certificates
 from support.logwell import KEY, FakeLogwell
 from support.processes import program, run
@@ -300,8 +300,8 @@ def test_a_rate_limit_is_waited_for(server: FakeLogwell, start_with: Start) -> N
     ("asked", "least", "most"), [(60.0, 5.0, 10.0), (4.0, 2.0, 4.0), (None, 5.0, 10.0)]
 )
 def test_the_wait_has_a_cap_and_a_jitter(asked: float | None, least: float, most: float) -> None:
-    from sovdev_logger.delivery.transport import HttpResult
-    from sovdev_logger.logwell_settings import LogwellSettings
+    from sovdev_logger._delivery.http_transport import HttpResult
+    from sovdev_logger._settings.logwell import LogwellSettings
 
     settings = LogwellSettings("http://localhost", KEY)
     pauses = []

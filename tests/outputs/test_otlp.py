@@ -22,9 +22,9 @@ from sovdev_logger import (
     sovdev_start_span,
     sovdev_status,
 )
-from sovdev_logger.otlp_wire import varint
-from sovdev_logger.outputs.otlp import LogRecordEncoder
-from sovdev_logger.telemetry import counters
+from sovdev_logger._delivery.otlp_wire import varint
+from sovdev_logger._outputs.otlp.encoder import LogRecordEncoder
+from sovdev_logger._telemetry import counters
 from support import service
 from support.entries import NOW_NS, TRACE_ID, make_entry
 from support.otlp_receiver import OVERFLOW, OtlpReceiver, attributes

@@ -19,8 +19,8 @@ from sovdev_logger import (
     sovdev_test_connection,
     sovdev_validate_config,
 )
-from sovdev_logger.delivery.relay_stream import MAX_ENVELOPE_BYTES
-from sovdev_logger.relay_wire import relay_pb2 as wire
+from sovdev_logger._outputs.relay import relay_pb2 as wire
+from sovdev_logger._outputs.relay.stream import MAX_ENVELOPE_BYTES
 from support.certificates import Certificates
 from support.processes import run
 from support.relay import FakeRelay
@@ -429,7 +429,7 @@ def test_a_process_that_has_their_stubs_too(tmp_path: Path) -> None:
     for name in ("RelayEnvelope", "StreamOpen", "WrappedPayload", "StreamAcknowledgment"):
         theirs.message_type.add(name=name)
     descriptor_pool.Default().Add(theirs)
-    from sovdev_logger.relay_wire import relay_pb2
+    from sovdev_logger._outputs.relay import relay_pb2
     print(relay_pb2.StreamOpen.DESCRIPTOR.full_name)
     """
     out, _ = run(tmp_path, body)

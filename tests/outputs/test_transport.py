@@ -15,11 +15,11 @@ from pathlib import Path
 
 import pytest
 
-from sovdev_logger.delivery.otlp_http import TURNED_AWAY_PAUSE_SECONDS, OtlpExporter
-from sovdev_logger.delivery.own_traffic import is_own_traffic, own_traffic
-from sovdev_logger.delivery.transport import HttpResult, HttpTransport
-from sovdev_logger.otlp_settings import SignalTarget
-from sovdev_logger.otlp_wire import length_delimited, make_context, varint, wrap
+from sovdev_logger._delivery.http_transport import HttpResult, HttpTransport
+from sovdev_logger._delivery.otlp_wire import length_delimited, make_context, varint, wrap
+from sovdev_logger._outputs.otlp.exporter import TURNED_AWAY_PAUSE_SECONDS, OtlpExporter
+from sovdev_logger._runtime.own_traffic import is_own_traffic, own_traffic
+from sovdev_logger._settings.otlp import SignalTarget
 from support.otlp_receiver import OtlpReceiver
 
 

@@ -2,10 +2,10 @@
 
 from typing import Any
 
-from sovdev_logger.entry import Entry
-from sovdev_logger.identifiers import Clock, new_uuid
-from sovdev_logger.levels import BY_EXACT_NAME
-from sovdev_logger.safety.encoding import Fragment
+from sovdev_logger._entry.entry import Entry
+from sovdev_logger._entry.identifiers import Clock, new_uuid
+from sovdev_logger._entry.levels import BY_EXACT_NAME
+from sovdev_logger._safety.json_encoding import Fragment
 
 NOW_NS = 1_700_000_000_123_456_789
 TRACE_ID = "0af7651916cd43dd8448eb211c80319c"

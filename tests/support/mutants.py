@@ -7,19 +7,20 @@ from contextlib import contextmanager
 from itertools import count
 from typing import Any
 
-from sovdev_logger import child_processes, lifecycle, reentry, signal_handlers
-from sovdev_logger.delivery import (
-    batch_worker,
-    batching,
-    bounded_queue,
-    otlp_http,
-    spool,
-    spool_folder,
-    transport,
-)
-from sovdev_logger.delivery.results import SendResult
-from sovdev_logger.outputs import json_file
-from sovdev_logger.outputs.json_file import JsonFileHandler
+from sovdev_logger._delivery import batch_worker
+from sovdev_logger._delivery import http_transport as transport
+from sovdev_logger._delivery import sender as batching
+from sovdev_logger._delivery import severity_queue as bounded_queue
+from sovdev_logger._delivery.results import SendResult
+from sovdev_logger._delivery.spool import folder as spool_folder
+from sovdev_logger._delivery.spool import spool
+from sovdev_logger._outputs import json_file
+from sovdev_logger._outputs.json_file import JsonFileHandler
+from sovdev_logger._outputs.otlp import exporter as otlp_http
+from sovdev_logger._runtime import multiprocessing_exit as child_processes
+from sovdev_logger._runtime import signal_handlers
+from sovdev_logger._runtime import turnstile as reentry
+from sovdev_logger._service import service as lifecycle
 from support.processes import MUTANT
 
 
@@ -214,7 +215,7 @@ def handler_swallows_the_signal() -> None:
 
 
 def failures_are_not_counted() -> None:
-    from sovdev_logger.outputs import base
+    from sovdev_logger._outputs import handler as base
 
     base.OutputHandler._fail = (  # type: ignore[method-assign]
         lambda self, error: setattr(self._turnstile, "passed", self._turnstile.passed + 1)
@@ -225,7 +226,7 @@ def calls_raise() -> None:
     def fail(self: Any, error: Exception) -> None:
         raise KeyboardInterrupt from error
 
-    from sovdev_logger.outputs import base
+    from sovdev_logger._outputs import handler as base
 
     base.OutputHandler._fail = fail  # type: ignore[method-assign]
 
@@ -269,43 +270,43 @@ _kept: list[Any] = []
 
 
 def sampling_keeps_the_parents_counts() -> None:
-    from sovdev_logger.sampling.sampler import Sampler
+    from sovdev_logger._sampling.sampler import Sampler
 
     Sampler.reset_after_fork = lambda self: None  # type: ignore[method-assign]
 
 
 def lipservice_is_not_started_in_a_child() -> None:
-    from sovdev_logger.sampling.lipservice import LipServiceClient
+    from sovdev_logger._sampling.lipservice_client import LipServiceClient
 
     LipServiceClient.reset_after_fork = lambda self: None  # type: ignore[method-assign]
 
 
 def lipservice_has_no_last_words() -> None:
-    from sovdev_logger.sampling.lipservice import LipServiceClient
+    from sovdev_logger._sampling.lipservice_client import LipServiceClient
 
     LipServiceClient.begin_close = lambda self, deadline: None  # type: ignore[method-assign]
 
 
 def lipservice_forgets_what_nobody_got() -> None:
-    from sovdev_logger.sampling.sampler import Sampler
+    from sovdev_logger._sampling.sampler import Sampler
 
     Sampler.put_back = lambda self, report: None  # type: ignore[method-assign]
 
 
 def lipservice_sends_what_was_taken_again() -> None:
-    from sovdev_logger.sampling import lipservice
+    from sovdev_logger._sampling import lipservice_client as lipservice
 
     lipservice.surely_not_taken = lambda answer: True
 
 
 def lipservice_runs_in_the_callers_thread() -> None:
-    from sovdev_logger.sampling.lipservice import LipServiceClient
+    from sovdev_logger._sampling.lipservice_client import LipServiceClient
 
     LipServiceClient.start = lambda self: self._fetch() and None  # type: ignore[method-assign]
 
 
 def the_pattern_table_has_a_lock() -> None:
-    from sovdev_logger.sampling.patterns import PatternTable
+    from sovdev_logger._sampling.pattern_table import PatternTable
 
     lock, find = threading.Lock(), PatternTable.find
 
@@ -317,27 +318,27 @@ def the_pattern_table_has_a_lock() -> None:
 
 
 def child_keeps_the_parents_connection() -> None:
-    from sovdev_logger.delivery import relay_grpc
+    from sovdev_logger._outputs.relay import exporter as relay_grpc
 
     relay_grpc.RelayExporter.forget = lambda self: None  # type: ignore[method-assign]
 
 
 def signal_handler_does_not_bypass_loguru() -> None:
-    from sovdev_logger.outputs.loguru_sinks import LoguruHandler
+    from sovdev_logger._outputs.loguru.sinks import LoguruHandler
 
     LoguruHandler.bypass_loguru_in = lambda self, frame: None  # type: ignore[method-assign]
 
 
 def values_of_variables_are_shown() -> None:
-    from sovdev_logger import environment
-    from sovdev_logger.outputs import loguru_sinks
+    from sovdev_logger._outputs.loguru import sinks as loguru_sinks
+    from sovdev_logger._profiles import start as environment
 
     environment.redact_shown_values = lambda text, error: text
     loguru_sinks.redact_shown_values = lambda text, error: text
 
 
 def child_keeps_its_parents_sinks() -> None:
-    from sovdev_logger import environment
+    from sovdev_logger._profiles import start as environment
 
     environment._Process.begin_anew = lambda self: None  # type: ignore[method-assign]
 

@@ -10,7 +10,7 @@ from typing import Any
 import grpc
 from google.protobuf.unknown_fields import UnknownFieldSet
 
-from sovdev_logger.relay_wire import relay_pb2 as wire
+from sovdev_logger._outputs.relay import relay_pb2 as wire
 
 MAX_MESSAGE_BYTES = 4 * 1024 * 1024
 

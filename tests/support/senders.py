@@ -4,10 +4,10 @@ import threading
 import time
 from collections.abc import Callable, Sequence
 
-from sovdev_logger.delivery.batching import BatchSender
-from sovdev_logger.delivery.results import SendResult
-from sovdev_logger.delivery.retry import Backoff
-from sovdev_logger.status import OutputStatus
+from sovdev_logger._delivery.backoff import Backoff
+from sovdev_logger._delivery.results import SendResult
+from sovdev_logger._delivery.sender import BatchSender
+from sovdev_logger._delivery.status import OutputStatus
 
 NO_PAUSE = Backoff(uniform=lambda _low, _high: 0.0)
 DOWN = SendResult(retryable=True, reason="connection refused")

@@ -5,9 +5,10 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from sovdev_logger import lifecycle, sovdev_initialize
-from sovdev_logger.holder import Holder
-from sovdev_logger.lifecycle import Service
+from sovdev_logger import sovdev_initialize
+from sovdev_logger._service import service as lifecycle
+from sovdev_logger._service.instance import Holder
+from sovdev_logger._service.service import Service
 
 Entry = dict[str, Any]
 

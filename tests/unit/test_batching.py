@@ -8,14 +8,14 @@ from collections.abc import Callable, Iterator
 
 import pytest
 
-from sovdev_logger.delivery import worker
-from sovdev_logger.delivery.backlog import BatchLimits
-from sovdev_logger.delivery.batch_worker import MAX_REFUSALS_IN_A_ROW
-from sovdev_logger.delivery.batching import BatchSender
-from sovdev_logger.delivery.limits import DeliverySettings
-from sovdev_logger.delivery.results import SendResult
-from sovdev_logger.delivery.retry import Backoff
-from sovdev_logger.status import OutputStatus
+from sovdev_logger._delivery import worker_thread as worker
+from sovdev_logger._delivery.backlog import BatchLimits
+from sovdev_logger._delivery.backoff import Backoff
+from sovdev_logger._delivery.batch_worker import MAX_REFUSALS_IN_A_ROW
+from sovdev_logger._delivery.results import SendResult
+from sovdev_logger._delivery.sender import BatchSender
+from sovdev_logger._delivery.status import OutputStatus
+from sovdev_logger._settings.delivery import DeliverySettings
 from support.senders import DOWN, NO_PAUSE, Server, balance, counts, wait_for
 
 

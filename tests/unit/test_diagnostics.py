@@ -5,7 +5,8 @@ from collections.abc import Iterator
 
 import pytest
 
-from sovdev_logger import diagnostics, sovdev_test_otlp_connection, sovdev_validate_config
+from sovdev_logger import sovdev_test_otlp_connection, sovdev_validate_config
+from sovdev_logger._api import diagnostics
 from support.otlp_receiver import OtlpReceiver
 
 

@@ -8,11 +8,11 @@ from pathlib import Path
 
 import pytest
 
-from sovdev_logger.sampling import explain as explain_module
-from sovdev_logger.sampling.__main__ import main
-from sovdev_logger.sampling.explain import OTHERS, explain, table
-from sovdev_logger.sampling.policy import LOCAL_DEFAULTS, Policy, uniform_policy
-from sovdev_logger.sampling.signature import signature_of
+from sovdev_logger._sampling import explain as explain_module
+from sovdev_logger._sampling.cli import main
+from sovdev_logger._sampling.explain import OTHERS, explain, table
+from sovdev_logger._sampling.policy import LOCAL_DEFAULTS, Policy, uniform_policy
+from sovdev_logger._sampling.signature import signature_of
 from support.lipservice import DEFAULT_POLICY, FakeLipService
 
 

@@ -9,13 +9,14 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from sovdev_logger.safety import sanitizer, suspicion
-from sovdev_logger.safety.sanitizer import Sanitizer
-from sovdev_logger.safety.suspicion import HAS_NULL, MAY_BE_SECRET, may_contain_secret
+from sovdev_logger._safety import prefilter as suspicion
+from sovdev_logger._safety import sanitizer
+from sovdev_logger._safety.prefilter import HAS_NULL, MAY_BE_SECRET, may_contain_secret
+from sovdev_logger._safety.sanitizer import Sanitizer
 from support.redaction_table import MUST_GO, MUST_STAY
 
 needs_compiled = pytest.mark.skipif(
-    "sovdev_logger.safety.first_look" not in sys.modules and shutil.which("cc") is None,
+    "sovdev_logger._safety.first_look" not in sys.modules and shutil.which("cc") is None,
     reason="no compiler: the package is installed without its compiled part",
 )
 WORDS = st.sampled_from(
@@ -80,7 +81,7 @@ def test_what_it_cannot_take_raises() -> None:
 @pytest.fixture
 def plain_suspicion(monkeypatch: pytest.MonkeyPatch) -> ModuleType:
     """The module as it is where the package was installed without a compiler."""
-    monkeypatch.setitem(sys.modules, "sovdev_logger.safety.first_look", None)
+    monkeypatch.setitem(sys.modules, "sovdev_logger._safety.first_look", None)
     spec = importlib.util.spec_from_file_location("plain_suspicion", suspicion.__file__)
     assert spec is not None
     assert spec.loader is not None

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from sovdev_logger.identifiers import (
+from sovdev_logger._entry.identifiers import (
     Clock,
     forget_prepared,
     new_trace_id,

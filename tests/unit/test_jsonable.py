@@ -19,9 +19,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from sovdev_logger.safety import encoding, sanitizer
-from sovdev_logger.safety.jsonable import MAX_DEPTH, Walk
-from sovdev_logger.safety.sanitizer import Sanitizer
+from sovdev_logger._safety import json_encoding as encoding
+from sovdev_logger._safety import sanitizer
+from sovdev_logger._safety.json_walk import MAX_DEPTH, Walk
+from sovdev_logger._safety.sanitizer import Sanitizer
 from support.service import strict_json
 
 

@@ -5,7 +5,7 @@ import logging
 import pytest
 
 from sovdev_logger import SOVDEV_LOGLEVELS
-from sovdev_logger.levels import BY_EXACT_NAME, LEVELS, find_level, level_of_number
+from sovdev_logger._entry.levels import BY_EXACT_NAME, LEVELS, find_level, level_of_number
 
 
 def test_members_are_their_lower_case_names() -> None:

@@ -6,13 +6,17 @@ from typing import Any
 
 import pytest
 
-from sovdev_logger.delivery.transport import HttpResult
-from sovdev_logger.levels import ERROR, INFO
-from sovdev_logger.sampling.lipservice import LipServiceClient, fetch_policy, surely_not_taken
-from sovdev_logger.sampling.policy import PolicyError, uniform_policy
-from sovdev_logger.sampling.sampler import Sampler
-from sovdev_logger.sampling.settings import LipServiceSettings
-from sovdev_logger.sampling.signature import digest, signature_of
+from sovdev_logger._delivery.http_transport import HttpResult
+from sovdev_logger._entry.levels import ERROR, INFO
+from sovdev_logger._sampling.lipservice_client import (
+    LipServiceClient,
+    fetch_policy,
+    surely_not_taken,
+)
+from sovdev_logger._sampling.policy import PolicyError, uniform_policy
+from sovdev_logger._sampling.sampler import Sampler
+from sovdev_logger._sampling.signature import digest, signature_of
+from sovdev_logger._settings.sampling import LipServiceSettings
 from support.lipservice import FakeLipService
 
 Start = Callable[..., LipServiceClient]
@@ -239,7 +243,7 @@ def test_it_backs_off_and_says_so_at_most_once_a_minute(
 
 
 def test_pauses_grow_up_to_the_interval() -> None:
-    from sovdev_logger.sampling.lipservice import _Schedule
+    from sovdev_logger._sampling.lipservice_client import _Schedule
 
     schedule = _Schedule(300.0, lambda low, high: high, due_now=True)
     pauses = []
@@ -254,7 +258,7 @@ def test_pauses_grow_up_to_the_interval() -> None:
 def test_intervals_have_a_jitter_of_a_tenth() -> None:
     from random import Random
 
-    from sovdev_logger.sampling.lipservice import _Schedule
+    from sovdev_logger._sampling.lipservice_client import _Schedule
 
     schedule = _Schedule(300.0, Random(1).uniform, due_now=True)
     pauses = []

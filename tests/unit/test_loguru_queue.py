@@ -6,8 +6,8 @@ from queue import Full
 
 import pytest
 
-from sovdev_logger.outputs import loguru_queue
-from sovdev_logger.outputs.loguru_queue import BoundedQueue
+from sovdev_logger._outputs.loguru import queue as loguru_queue
+from sovdev_logger._outputs.loguru.queue import BoundedQueue
 
 ROOM = 10
 

@@ -6,7 +6,7 @@ import pickle
 import pytest
 
 from sovdev_logger import create_peer_services
-from sovdev_logger.peers import PeerResolver
+from sovdev_logger._entry.peers import PeerResolver
 
 
 def test_a_peer_is_its_own_name() -> None:

@@ -6,9 +6,9 @@ from collections.abc import Callable, Iterator
 
 import pytest
 
-from sovdev_logger.delivery.periodic import PeriodicSender
-from sovdev_logger.delivery.results import SendResult
-from sovdev_logger.delivery.retry import Backoff
+from sovdev_logger._delivery.backoff import Backoff
+from sovdev_logger._delivery.periodic import PeriodicSender
+from sovdev_logger._delivery.results import SendResult
 
 DOWN = SendResult(retryable=True, reason="connection refused")
 

@@ -5,16 +5,16 @@ from typing import Any
 
 import pytest
 
-from sovdev_logger.levels import LEVELS, find_level
-from sovdev_logger.sampling.policy import (
+from sovdev_logger._entry.levels import LEVELS, find_level
+from sovdev_logger._sampling.lipservice_signatures import client_signature, server_signature
+from sovdev_logger._sampling.policy import (
     LOCAL_DEFAULTS,
     Policy,
     PolicyError,
     parse_policy,
     uniform_policy,
 )
-from sovdev_logger.sampling.published_forms import client_signature, server_signature
-from sovdev_logger.sampling.signature import signature_of
+from sovdev_logger._sampling.signature import signature_of
 from support.lipservice import DEFAULT_POLICY
 
 # Message, signature of LipService's Python client, signature of its server.

@@ -8,15 +8,15 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from sovdev_logger.safety import redaction
-from sovdev_logger.safety.redaction import (
+from sovdev_logger._safety import redaction
+from sovdev_logger._safety.prefilter import may_contain_secret
+from sovdev_logger._safety.redaction import (
     REDACTED,
     is_sensitive_key,
     redact_head,
     redact_text,
 )
-from sovdev_logger.safety.sanitizer import Sanitizer
-from sovdev_logger.safety.suspicion import may_contain_secret
+from sovdev_logger._safety.sanitizer import Sanitizer
 from support.redaction_table import MUST_GO, MUST_STAY
 
 go = pytest.mark.parametrize(("text", "secret"), MUST_GO)

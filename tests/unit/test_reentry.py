@@ -5,8 +5,8 @@ from collections.abc import Callable
 
 import pytest
 
-from sovdev_logger import reentry
-from sovdev_logger.reentry import Turnstile, forget_all_holders
+from sovdev_logger._runtime import turnstile as reentry
+from sovdev_logger._runtime.turnstile import Turnstile, forget_all_holders
 
 
 def test_an_item_from_inside_is_done_after_the_one_in_progress() -> None:

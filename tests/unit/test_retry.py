@@ -2,7 +2,7 @@
 
 import pytest
 
-from sovdev_logger.delivery.retry import Backoff
+from sovdev_logger._delivery.backoff import Backoff
 
 
 def upper(_low: float, high: float) -> float:

@@ -9,18 +9,19 @@ from typing import Any
 
 import pytest
 
-from sovdev_logger.levels import DEBUG, ERROR, FATAL, INFO, TRACE, WARN, Level
-from sovdev_logger.sampling.patterns import (
+from sovdev_logger._entry.levels import DEBUG, ERROR, FATAL, INFO, TRACE, WARN, Level
+from sovdev_logger._sampling.filter import AdaptiveSampler
+from sovdev_logger._sampling.managed import SamplingStage
+from sovdev_logger._sampling.pattern_table import (
     BOOST_SECONDS,
     JUMP_FACTOR,
     WINDOW_SECONDS,
     WINDOWS_BEFORE_A_JUMP,
 )
-from sovdev_logger.sampling.policy import Policy, uniform_policy
-from sovdev_logger.sampling.process import set_stage
-from sovdev_logger.sampling.sampler import AdaptiveSampler, Sampler
-from sovdev_logger.sampling.signature import signature_of
-from sovdev_logger.sampling.stage import SamplingStage
+from sovdev_logger._sampling.policy import Policy, uniform_policy
+from sovdev_logger._sampling.process import set_stage
+from sovdev_logger._sampling.sampler import Sampler
+from sovdev_logger._sampling.signature import signature_of
 
 NOTHING = uniform_policy(0.0)
 

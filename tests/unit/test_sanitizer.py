@@ -11,10 +11,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from sovdev_logger.safety import sanitizer
-from sovdev_logger.safety.redaction import REDACTED
-from sovdev_logger.safety.sanitizer import Sanitizer
-from sovdev_logger.safety.suspicion import HAS_NULL, MAY_BE_SECRET, may_contain_secret
+from sovdev_logger._safety import sanitizer
+from sovdev_logger._safety.prefilter import HAS_NULL, MAY_BE_SECRET, may_contain_secret
+from sovdev_logger._safety.redaction import REDACTED
+from sovdev_logger._safety.sanitizer import Sanitizer
 from support.redaction_table import MUST_GO, MUST_STAY
 from support.service import strict_json
 

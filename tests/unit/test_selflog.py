@@ -6,7 +6,7 @@ import sys
 
 import pytest
 
-from sovdev_logger import selflog
+from sovdev_logger._runtime import selflog
 
 
 def test_a_problem_is_said_once_and_counted(capsys: pytest.CaptureFixture[str]) -> None:

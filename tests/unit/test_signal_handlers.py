@@ -6,7 +6,8 @@ from collections.abc import Callable, Iterator
 
 import pytest
 
-from sovdev_logger import signal_handlers, sovdev_install_signal_handlers
+from sovdev_logger import sovdev_install_signal_handlers
+from sovdev_logger._runtime import signal_handlers
 from support.service import Started
 
 Start = Callable[..., Started]

@@ -14,8 +14,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from sovdev_logger.sampling import kinds
-from sovdev_logger.sampling.signature import MAX_CHARACTERS, pattern_of, signature_of
+from sovdev_logger._sampling import masking as kinds
+from sovdev_logger._sampling.signature import MAX_CHARACTERS, pattern_of, signature_of
 
 PATTERNS = {
     "": "",
@@ -224,7 +224,7 @@ def test_a_pattern_is_its_own_pattern(text: str) -> None:
 
 @given(st.lists(WORDS).map(" ".join))
 def test_what_is_remembered_changes_nothing(text: str) -> None:
-    from sovdev_logger.sampling.signature import _worked_out
+    from sovdev_logger._sampling.signature import _worked_out
 
     for _ in range(2):
         assert pattern_of(text) == _worked_out(text[:MAX_CHARACTERS])
@@ -238,7 +238,7 @@ def test_other_digits_make_no_other_pattern(parts: list[str]) -> None:
 
 
 def test_what_is_remembered_is_bounded() -> None:
-    from sovdev_logger.sampling import signature
+    from sovdev_logger._sampling import signature
 
     for number in range(3 * signature._MAX_KNOWN):
         pattern_of(f"x{letters(random.Random(number), 8)}")

@@ -10,11 +10,12 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from sovdev_logger.delivery import rejected, spool_folder
-from sovdev_logger.delivery.ledger import Ledger
-from sovdev_logger.delivery.limits import SpoolSettings
-from sovdev_logger.delivery.segment import CorruptSegmentError, Segment
-from sovdev_logger.delivery.spool import Spool
+from sovdev_logger._delivery.ledger import Ledger
+from sovdev_logger._delivery.spool import folder as spool_folder
+from sovdev_logger._delivery.spool import rejected
+from sovdev_logger._delivery.spool.segment import CorruptSegmentError, Segment
+from sovdev_logger._delivery.spool.spool import Spool
+from sovdev_logger._settings.delivery import SpoolSettings
 
 KB = 1024
 

@@ -7,11 +7,12 @@ from pathlib import Path
 
 import pytest
 
-from sovdev_logger.delivery import batch_worker, batching
-from sovdev_logger.delivery.backlog import BatchLimits
-from sovdev_logger.delivery.batching import BatchSender
-from sovdev_logger.delivery.limits import DeliverySettings, SpoolSettings
-from sovdev_logger.delivery.results import SendResult
+from sovdev_logger._delivery import batch_worker
+from sovdev_logger._delivery import sender as batching
+from sovdev_logger._delivery.backlog import BatchLimits
+from sovdev_logger._delivery.results import SendResult
+from sovdev_logger._delivery.sender import BatchSender
+from sovdev_logger._settings.delivery import DeliverySettings, SpoolSettings
 from support.senders import DOWN, NO_PAUSE, Server, balance, wait_for
 
 REFUSED = SendResult(is_refused=True, reason="HTTP 400")

@@ -6,8 +6,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from sovdev_logger.safety.sanitizer import Sanitizer
-from sovdev_logger.safety.stacktrace import exception_message, exception_text
+from sovdev_logger._safety.sanitizer import Sanitizer
+from sovdev_logger._safety.stacktrace import exception_message, exception_text
 
 
 class OwnError(Exception):

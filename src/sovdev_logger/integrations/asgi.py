@@ -4,14 +4,14 @@ import asyncio
 from collections.abc import Awaitable, Callable, Iterable, Mapping, MutableMapping
 from typing import Any, Final
 
-from sovdev_logger.integrations.request_options import (
+from sovdev_logger._api.service import DEFAULT_VERSION, sovdev_flush, sovdev_initialize
+from sovdev_logger.integrations._request import REQUEST_ID_HEADER, RequestScope, say_resolver
+from sovdev_logger.integrations._request_options import (
     DEFAULT_QUIET_PATHS,
     Incoming,
     Resolver,
     request_options,
 )
-from sovdev_logger.integrations.requests import REQUEST_ID_HEADER, RequestScope, say_resolver
-from sovdev_logger.service_api import DEFAULT_VERSION, sovdev_flush, sovdev_initialize
 
 Scope = MutableMapping[str, Any]
 Message = MutableMapping[str, Any]

@@ -8,13 +8,13 @@ from typing import Any, Final
 from opentelemetry import context as otel_context
 from opentelemetry.trace import SpanKind
 
-from sovdev_logger.context import replace_request_fields, request_fields
-from sovdev_logger.holder import Holder
-from sovdev_logger.integrations.requests import say_resolver, whom
+from sovdev_logger._api.service import DEFAULT_VERSION, sovdev_initialize
+from sovdev_logger._entry.context import replace_request_fields, request_fields
+from sovdev_logger._entry.stdlib_records import mark_as_logged
+from sovdev_logger._service.instance import Holder
+from sovdev_logger._telemetry.spans import extract, inject
+from sovdev_logger.integrations._request import say_resolver, whom
 from sovdev_logger.integrations.stdlib import leave_out, sovdev_capture_logging
-from sovdev_logger.records import mark_as_logged
-from sovdev_logger.service_api import DEFAULT_VERSION, sovdev_initialize
-from sovdev_logger.telemetry.spans import extract, inject
 
 _LEVELS: Final = {"SUCCESS": "info", "RETRY": "warn", "IGNORED": "info", "REJECTED": "warn"}
 _WORDS: Final = {

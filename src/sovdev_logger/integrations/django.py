@@ -11,16 +11,16 @@ from collections.abc import AsyncIterator, Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any, Final
 
-from sovdev_logger.integrations.request_options import (
+from sovdev_logger._api.service import DEFAULT_VERSION, sovdev_flush, sovdev_initialize
+from sovdev_logger._entry.stdlib_records import mark_as_logged
+from sovdev_logger.integrations._request import REQUEST_ID_HEADER, RequestScope
+from sovdev_logger.integrations._request_options import (
     DEFAULT_QUIET_PATHS,
     Incoming,
     RequestOptions,
     request_options,
 )
-from sovdev_logger.integrations.requests import REQUEST_ID_HEADER, RequestScope
 from sovdev_logger.integrations.stdlib import leave_out, sovdev_capture_logging
-from sovdev_logger.records import mark_as_logged
-from sovdev_logger.service_api import DEFAULT_VERSION, sovdev_flush, sovdev_initialize
 
 try:
     from asgiref.sync import iscoroutinefunction, markcoroutinefunction

@@ -4,16 +4,16 @@ import sys
 from collections.abc import Iterable, Mapping
 from typing import Any, Final
 
-from sovdev_logger.integrations.request_options import (
+from sovdev_logger._api.service import DEFAULT_VERSION, sovdev_initialize
+from sovdev_logger._entry.stdlib_records import mark_as_logged
+from sovdev_logger.integrations._request import REQUEST_ID_HEADER, RequestScope
+from sovdev_logger.integrations._request_options import (
     DEFAULT_QUIET_PATHS,
     Incoming,
     RequestOptions,
     Resolver,
     request_options,
 )
-from sovdev_logger.integrations.requests import REQUEST_ID_HEADER, RequestScope
-from sovdev_logger.records import mark_as_logged
-from sovdev_logger.service_api import DEFAULT_VERSION, sovdev_initialize
 
 _EXTENSION: Final = "sovdev_logger"
 _SCOPE_KEY: Final = "sovdev_logger.request"

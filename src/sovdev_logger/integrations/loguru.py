@@ -3,10 +3,10 @@
 import logging
 from typing import TYPE_CHECKING
 
-from sovdev_logger.integrations.records import give_to_outputs
-from sovdev_logger.outputs.base import OutputHandler
-from sovdev_logger.outputs.loguru_sinks import OURS, LoguruHandler
-from sovdev_logger.records import put_extra, set_time
+from sovdev_logger._entry.stdlib_records import put_extra, set_time
+from sovdev_logger._outputs.handler import OutputHandler
+from sovdev_logger._outputs.loguru.sinks import OURS, LoguruHandler
+from sovdev_logger.integrations._bridge import give_to_outputs
 
 if TYPE_CHECKING:
     from loguru import Message, Record

@@ -6,7 +6,7 @@ import inspect
 from collections.abc import Callable
 from typing import Any, Final, TypeVar, cast, overload
 
-from sovdev_logger.holder import Holder
+from sovdev_logger._service.instance import Holder
 
 DEFAULT_TIMEOUT_SECONDS: Final = 5.0
 DEFAULT_MARGIN_SECONDS: Final = 0.5

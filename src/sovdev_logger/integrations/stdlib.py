@@ -4,11 +4,11 @@ import logging
 from collections.abc import Callable, Iterable
 from typing import Final
 
-from sovdev_logger.context import CONTEXT_FIELDS, request_fields
-from sovdev_logger.integrations.records import give_to_outputs
-from sovdev_logger.integrations.requests import sovdev_request_id
-from sovdev_logger.levels import find_level
-from sovdev_logger.telemetry.spans import active_span
+from sovdev_logger._entry.context import CONTEXT_FIELDS, request_fields
+from sovdev_logger._entry.levels import find_level
+from sovdev_logger._telemetry.spans import active_span
+from sovdev_logger.integrations._bridge import give_to_outputs
+from sovdev_logger.integrations._request import sovdev_request_id
 
 _OURS: Final = ("sovdev_logger",)
 

@@ -5,10 +5,10 @@ import sys
 from collections.abc import MutableMapping
 from typing import Any, Final, NoReturn
 
-from sovdev_logger.integrations.records import give_to_outputs
-from sovdev_logger.levels import INFO, find_level
-from sovdev_logger.records import put_extra
-from sovdev_logger.source import source_outside
+from sovdev_logger._entry.call_site import source_outside
+from sovdev_logger._entry.levels import INFO, find_level
+from sovdev_logger._entry.stdlib_records import put_extra
+from sovdev_logger.integrations._bridge import give_to_outputs
 
 try:
     import structlog

@@ -7,11 +7,13 @@ from datetime import UTC, datetime
 from types import TracebackType
 from typing import Any, Final, Self
 
-from sovdev_logger.delivery.results import FlushResult
-from sovdev_logger.levels import find_level
-from sovdev_logger.logwell.core import Callbacks, Core, OnError, OnFlush
-from sovdev_logger.logwell.errors import INVALID_CONFIG, LogwellError
-from sovdev_logger.logwell_settings import (
+from sovdev_logger._delivery.results import FlushResult
+from sovdev_logger._entry.call_site import source_of_caller
+from sovdev_logger._entry.levels import find_level
+from sovdev_logger._outputs.logwell.encoder import LogwellRecords
+from sovdev_logger._runtime.selflog import warn_once
+from sovdev_logger._safety.sanitizer import Sanitizer
+from sovdev_logger._settings.logwell import (
     DEFAULT_MAX_RETRIES,
     MAX_BATCH_SIZE,
     MAX_QUEUE_SIZE,
@@ -19,10 +21,8 @@ from sovdev_logger.logwell_settings import (
     LogwellSettings,
     check_logwell,
 )
-from sovdev_logger.outputs.logwell import LogwellRecords
-from sovdev_logger.safety.sanitizer import Sanitizer
-from sovdev_logger.selflog import warn_once
-from sovdev_logger.source import source_of_caller
+from sovdev_logger.logwell._core import Callbacks, Core, OnError, OnFlush
+from sovdev_logger.logwell.errors import INVALID_CONFIG, LogwellError
 
 DEFAULT_BATCH_SIZE: Final = 50
 DEFAULT_FLUSH_INTERVAL_SECONDS: Final = 5.0

@@ -2,7 +2,7 @@
 
 from typing import Final
 
-from sovdev_logger.delivery.transport import HttpResult
+from sovdev_logger._delivery.http_transport import HttpResult
 
 NETWORK_ERROR: Final = "NETWORK_ERROR"
 UNAUTHORIZED: Final = "UNAUTHORIZED"

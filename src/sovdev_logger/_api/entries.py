@@ -1,0 +1,243 @@
+"""The functions that log: entries, jobs, spans, context."""
+
+from collections.abc import Mapping
+from typing import TYPE_CHECKING
+
+from sovdev_logger._entry.context import merge_request_fields
+from sovdev_logger._entry.identifiers import new_trace_uuid
+from sovdev_logger._entry.jobs import progress_call, status_call
+from sovdev_logger._entry.levels import SOVDEV_LOGLEVELS, STDLIB_NUMBERS
+from sovdev_logger._entry.log_types import JOB_PROGRESS, JOB_STATUS
+from sovdev_logger._runtime.selflog import warn_once
+from sovdev_logger._service.instance import Holder, not_initialised
+
+if TYPE_CHECKING:
+    from sovdev_logger._telemetry.spans import SovdevSpan
+
+LevelLike = SOVDEV_LOGLEVELS | str | int
+"""A member of ``SOVDEV_LOGLEVELS``, its name, or what stdlib logging calls it."""
+
+
+def sovdev_log(
+    level: LevelLike,
+    function_name: str,
+    message: str,
+    peer_service: str | None,
+    input_json: object = None,
+    response_json: object = None,
+    exception: BaseException | None = None,
+    trace_id: str | None = None,
+) -> None:
+    """Log one transaction: on the console, in the file, over OTLP, in metrics and in the trace.
+
+    The file has the entry before this returns; nothing here waits for a network. Safe in threads,
+    tasks, signal handlers and finalizers. Nothing that the arguments hold raises.
+
+    Args:
+        level: One of ``SOVDEV_LOGLEVELS``; an unknown one is logged as info and said once.
+        function_name: The function that logs.
+        message: What happened, in words.
+        peer_service: The system that was talked to, such as ``PEER.BRREG``; ``PEER.INTERNAL`` or
+            None for the service itself.
+        input_json: What went in; any value, credentials are redacted.
+        response_json: What came out; any value, credentials are redacted.
+        exception: The error, if there was one.
+        trace_id: Ties entries together; default is the active span's, else a fresh one.
+
+    Raises:
+        RuntimeError: ``sovdev_initialize`` was not called.
+
+    Specification: API, sovdev_log.
+    """
+    service = Holder.service
+    if service is None:
+        raise not_initialised("sovdev_log")
+    logger = service.logger
+    try:
+        if not logger.wanted_levels[STDLIB_NUMBERS[level]]:
+            return
+    except Exception:  # noqa: BLE001, S110 - not asked yet; or odd, which the logger deals with
+        pass
+    logger.log(
+        level,
+        function_name,
+        message,
+        peer_service,
+        input_json,
+        response_json,
+        exception,
+        trace_id,
+    )
+
+
+def sovdev_log_job_status(
+    level: LevelLike,
+    function_name: str,
+    job_name: str,
+    status: str,
+    peer_service: str | None,
+    input_json: object = None,
+    trace_id: str | None = None,
+) -> None:
+    """Log that a job reached a status, as ``Job {status}: {job_name}``.
+
+    The entry's ``log_type`` is ``job.status``, and its input holds ``job_name``, ``job_status``
+    and the keys of ``input_json``, which win; an input that is no mapping is kept as ``input``.
+
+    Args:
+        level, function_name, peer_service, trace_id: As for ``sovdev_log``.
+        job_name: The job.
+        status: Where it is, such as ``Started``, ``Completed`` or ``Failed``.
+        input_json: More about the job.
+
+    Raises:
+        RuntimeError: ``sovdev_initialize`` was not called.
+
+    Specification: API, sovdev_log_job_status.
+    """
+    service = Holder.service
+    if service is None:
+        raise not_initialised("sovdev_log_job_status")
+    message, merged = status_call(job_name, status, input_json, service.sanitizer)
+    service.logger.log(
+        level, function_name, message, peer_service, merged, None, None, trace_id, JOB_STATUS
+    )
+
+
+def sovdev_log_job_progress(
+    level: LevelLike,
+    function_name: str,
+    item_id: object,
+    current: float,
+    total: float,
+    peer_service: str | None,
+    input_json: object = None,
+    trace_id: str | None = None,
+) -> None:
+    """Log that a job works on an item, as ``Processing {item_id} ({current}/{total})``.
+
+    The entry's ``log_type`` is ``job.progress``, and its input holds ``job_name``
+    (``BatchProcessing``), ``item_id``, ``current_item``, ``total_items``,
+    ``progress_percentage`` (whole, rounded half up, 0 for a total of 0) and the keys of
+    ``input_json``, which win.
+
+    Args:
+        level, function_name, peer_service, input_json, trace_id: As for ``sovdev_log``.
+        item_id: What is worked on.
+        current: The item's number, counted from 1.
+        total: How many items there are.
+
+    Raises:
+        RuntimeError: ``sovdev_initialize`` was not called.
+
+    Specification: API, sovdev_log_job_progress.
+    """
+    service = Holder.service
+    if service is None:
+        raise not_initialised("sovdev_log_job_progress")
+    message, merged = progress_call(item_id, current, total, input_json, service.sanitizer)
+    service.logger.log(
+        level, function_name, message, peer_service, merged, None, None, trace_id, JOB_PROGRESS
+    )
+
+
+def sovdev_start_span(
+    operation_name: str,
+    attributes: Mapping[str, object] | None = None,
+    *,
+    peer_service: str | None = None,
+) -> "SovdevSpan":
+    """Start a span and make it current: what is logged until its end carries its ids.
+
+    A span started while another is active is its child. It is current in the OpenTelemetry
+    context, so other instrumentation sees it; the application's tracer provider is used where one
+    is set. End it with ``sovdev_end_span``, or use it in a ``with`` statement. Thread and task
+    safe; raises nothing once initialised.
+
+    Args:
+        operation_name: What is done, a name with few distinct values.
+        attributes: More about it; credentials are redacted.
+        peer_service: The system that is called, which makes it a client span.
+
+    Raises:
+        RuntimeError: ``sovdev_initialize`` was not called.
+
+    Specification: API, spans.
+    """
+    service = Holder.service
+    if service is None:
+        raise not_initialised("sovdev_start_span")
+    peer = None if peer_service is None else service.logger.resolve_peer(peer_service)
+    return service.spans.start(operation_name, attributes, peer)
+
+
+def sovdev_end_span(span: "SovdevSpan", error: BaseException | str | None = None) -> None:
+    """End a span and make its parent active again; an ``error`` marks it failed.
+
+    Ending twice, out of order, or in another thread than it was started in is harmless. Raises
+    nothing.
+
+    Args:
+        span: What ``sovdev_start_span`` returned.
+        error: The exception to record, or a text.
+
+    Specification: API, spans.
+    """
+    from sovdev_logger._telemetry.spans import SovdevSpan  # noqa: PLC0415 - there if a span is
+
+    given: object = span
+    if isinstance(given, SovdevSpan):
+        given.end(error)
+    elif given is not None:
+        warn_once(
+            f"end-span:{type(given).__name__}",
+            f"sovdev_end_span got a {type(given).__name__} and left it alone: give it what "
+            "sovdev_start_span returned.",
+        )
+
+
+def sovdev_generate_trace_id() -> str:
+    """Return a new UUID v4, lower case with hyphens, to give to several calls as ``trace_id``.
+
+    Its 32 hex digits are the OpenTelemetry trace id of those entries. Works before
+    ``sovdev_initialize``; thread and signal safe.
+
+    Specification: API, sovdev_generate_trace_id.
+    """
+    return new_trace_uuid()
+
+
+def sovdev_set_context(
+    *,
+    client_name: str | None = None,
+    service_principal: str | None = None,
+    acting_user: str | None = None,
+) -> None:
+    """Say for whom this task or thread works; each later entry in it carries the names.
+
+    Merges into what is set: None leaves a field as it is, an empty string removes it. Tasks and
+    threads that copy this context start with it, and what they set stays theirs. Works before
+    ``sovdev_initialize``. Raises nothing.
+
+    Args:
+        client_name: The calling system.
+        service_principal: The identity that the caller authenticated with.
+        acting_user: The person it acts for.
+
+    Specification: API, context.
+    """
+    service = Holder.service
+    if service is not None:
+        sanitizer = service.sanitizer
+    else:
+        from sovdev_logger._safety.sanitizer import Sanitizer  # noqa: PLC0415 - as in Holder
+
+        sanitizer = Sanitizer()
+    given = {
+        "client_name": client_name,
+        "service_principal": service_principal,
+        "acting_user": acting_user,
+    }
+    merge_request_fields(
+        {name: None if value is None else sanitizer.text(value) for name, value in given.items()}
+    )

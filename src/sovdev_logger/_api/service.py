@@ -1,0 +1,180 @@
+"""The functions about the service itself: its start, its end, and how it is."""
+
+import os
+from collections.abc import Iterable, Mapping
+from typing import TYPE_CHECKING, Final
+
+from sovdev_logger._entry.peers import INTERNAL, PeerServices
+from sovdev_logger._runtime import signal_handlers
+from sovdev_logger._runtime.selflog import warn_once
+from sovdev_logger._service.instance import Holder, not_initialised
+
+if TYPE_CHECKING:
+    from sovdev_logger._delivery.status import Status
+
+DEFAULT_VERSION: Final = "1.0.0"
+
+
+def sovdev_initialize(
+    service_name: str,
+    service_version: str = DEFAULT_VERSION,
+    peer_services: Mapping[str, str] | None = None,
+) -> None:
+    """Start logging for this process, with the outputs that the environment asks for.
+
+    Call it once, first thing. A second call is silently ignored and the first one stays. Prints
+    nothing unless a variable cannot be used as it is. Thread safe. Registers an exit hook that
+    delivers what is queued within ``SOVDEV_EXIT_TIMEOUT_SECONDS`` (default 5).
+
+    Args:
+        service_name: What the service is called in every entry; the stdlib logger of this name
+            writes to the same outputs.
+        service_version: Left at its default, ``SERVICE_VERSION`` of the environment is used.
+        peer_services: Peer name to system id, usually ``PEER.mappings``.
+
+    Raises:
+        ValueError: ``service_name`` is blank.
+        TypeError: An argument has the wrong type.
+
+    Specification: API, sovdev_initialize.
+    """
+    start_service_of_process(service_name, service_version, peer_services, os.environ)
+
+
+def start_service_of_process(
+    service_name: str,
+    service_version: str,
+    peer_services: Mapping[str, str] | None,
+    environ: Mapping[str, str],
+) -> None:
+    """Do what ``sovdev_initialize`` does, with the variables of ``environ``."""
+    if Holder.is_initialised:
+        return
+    if not isinstance(service_name, str):
+        raise TypeError(f"service_name must be a str, not {type(service_name).__name__}")
+    if not service_name.strip():
+        raise ValueError('service_name is blank: give the name of the service, such as "orders"')
+    peers = _checked_peers(peer_services)
+    with Holder.lock:
+        if not Holder.is_initialised:
+            # Imported when it is wanted, as in Holder.
+            from sovdev_logger._safety.json_values import clean_text  # noqa: PLC0415
+            from sovdev_logger._settings.service import read_settings  # noqa: PLC0415
+
+            settings = read_settings(environ)
+            version = clean_text(_version(service_version, settings.service_version))
+            name = clean_text(service_name.strip())
+            Holder.service = Holder.start(name, version, peers, settings)
+            Holder.is_initialised = True
+
+
+def sovdev_flush() -> None:
+    """Wait until what was logged so far is delivered, or has been tried; at most 30 seconds.
+
+    Synchronous, repeatable, and shuts nothing down. What could not be delivered is said on
+    stderr. The export runs in other threads, so this is safe in a signal handler, also one that
+    interrupted another flush. Before ``sovdev_initialize`` it does nothing. Raises nothing.
+
+    Specification: API, flush and shutdown.
+    """
+    service = Holder.service
+    if service is not None:
+        service.flush()
+
+
+def sovdev_shutdown() -> None:
+    """Flush, at most 30 seconds, and end telemetry for good; a second call does nothing.
+
+    Entries that are logged later still reach the console and the files. Safe wherever
+    ``sovdev_flush`` is. Before ``sovdev_initialize`` it does nothing. Raises nothing.
+
+    Specification: API, flush and shutdown.
+    """
+    service = Holder.service
+    if service is not None:
+        service.shutdown()
+
+
+def sovdev_status() -> "Status":
+    """Return what became of every entry so far, output by output.
+
+    For each output ``logged == delivered + queued + spooled + dropped + sampled_out``, at every
+    moment; a forked child counts anew. Cheap, takes no lock that a logging call takes; thread and
+    signal safe. Before ``sovdev_initialize`` there are no outputs. Raises nothing.
+
+    Specification: delivery, the ledger.
+    """
+    service = Holder.service
+    if service is not None:
+        return service.status()
+    from sovdev_logger._delivery.status import Status  # noqa: PLC0415 - as in Holder
+
+    return Status()
+
+
+def sovdev_install_signal_handlers(
+    signals: Iterable[int] = signal_handlers.DEFAULT_SIGNALS,
+) -> None:
+    """Deliver what is queued when the program is told to end, then let it end as it would have.
+
+    On one of ``signals``: flush within ``SOVDEV_EXIT_TIMEOUT_SECONDS``, then call the handler that
+    was there before, or raise ``KeyboardInterrupt``, or die by the signal (exit status ``128 + n``
+    for a shell). A second signal does not wait for the first one's flush. Nothing is installed
+    without this call. Calling it again changes nothing.
+
+    Args:
+        signals: Which signals; default is SIGINT and SIGTERM.
+
+    Raises:
+        RuntimeError: ``sovdev_initialize`` was not called, or this is not the main thread.
+        ValueError: Something in ``signals`` is no signal, or one that cannot be handled.
+
+    Specification: delivery, signals.
+    """
+    if Holder.service is None:
+        raise not_initialised("sovdev_install_signal_handlers")
+    signal_handlers.install(signals, flush_in_handler, shutdown_in_handler)
+
+
+def flush_in_handler(timeout_seconds: float | None) -> None:
+    """Flush the service, if there is one, within the exit's deadline or a shorter one."""
+    if Holder.service is not None:
+        Holder.service.flush_in_handler(timeout_seconds)
+
+
+def shutdown_in_handler(timeout_seconds: float | None) -> None:
+    """End the service, if there is one, within the exit's deadline or a shorter one."""
+    if Holder.service is not None:
+        Holder.service.shutdown_in_handler(timeout_seconds)
+
+
+def _checked_peers(peer_services: Mapping[str, str] | None) -> dict[str, str]:
+    if peer_services is None:
+        return {}
+    if isinstance(peer_services, PeerServices):
+        return peer_services.mappings
+    if not isinstance(peer_services, Mapping):
+        raise TypeError(
+            "peer_services must be a mapping of names to system ids, such as PEER.mappings, not "
+            f"{type(peer_services).__name__}"
+        )
+    from sovdev_logger._safety.json_values import clean_text  # noqa: PLC0415 - as in Holder
+
+    peers = {
+        clean_text(str(name)): clean_text(str(system_id)).strip()
+        for name, system_id in peer_services.items()
+    }
+    for name in [name for name, system_id in peers.items() if name == INTERNAL or not system_id]:
+        warn_once(
+            f"peers:{name}",
+            f"peer service {name!r} is left out: INTERNAL is always the service itself, and "
+            "every other peer needs a system id.",
+        )
+        del peers[name]
+    return peers
+
+
+def _version(argument: str, from_environment: str | None) -> str:
+    if argument == DEFAULT_VERSION and from_environment:
+        return from_environment
+    return str(argument).strip() or DEFAULT_VERSION

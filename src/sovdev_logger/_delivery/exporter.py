@@ -1,0 +1,120 @@
+"""The thread that does nothing but send: whatever a server does to it, everything else goes on."""
+
+import threading
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from queue import SimpleQueue
+from typing import Final, Protocol
+
+from sovdev_logger._delivery.results import SendResult
+from sovdev_logger._delivery.spool.spool import Spooled
+from sovdev_logger._runtime.own_traffic import own_traffic
+
+NO_THREAD: Final = "no thread can be started, the interpreter is ending"
+
+
+class Exporter(Protocol):
+    """Knows a server's wire format and protocol.
+
+    Attributes:
+        context: What every item of this process needs around it, kept with items on disk.
+        suffix: What the name of a file with a request's body ends with.
+        advice: A sentence with what to check when the server does not take something.
+    """
+
+    @property
+    def advice(self) -> str:
+        """A sentence with what to check when the server does not take something."""
+
+    @property
+    def context(self) -> bytes:
+        """What every item of this process needs around it, kept with items on disk."""
+
+    @property
+    def suffix(self) -> str:
+        """What the name of a file with a request's body ends with."""
+
+    def body(self, items: Sequence[bytes], context: bytes) -> bytes:
+        """Return the request for some items."""
+
+    def send(self, items: Sequence[bytes], context: bytes, timeout_seconds: float) -> SendResult:
+        """Send items within so many seconds and say what became of them."""
+
+
+@dataclass(slots=True, eq=False)
+class Batch:
+    """Items that are sent together, and where they are on disk, if they are.
+
+    Attributes:
+        is_part: Whether it is a piece of a batch that the server refused.
+    """
+
+    items: Sequence[bytes]
+    context: bytes
+    spooled: Spooled | None = None
+    is_part: bool = False
+
+    def halves(self) -> "tuple[Batch, Batch]":
+        """Return the two parts of it."""
+        return self.parts_at(len(self.items) // 2)
+
+    def parts_at(self, index: int) -> "tuple[Batch, Batch]":
+        """Return what is in front of an item, and the rest."""
+        first, second = self.items[:index], self.items[index:]
+        return (
+            Batch(first, self.context, self.spooled, is_part=True),
+            Batch(second, self.context, self.spooled, is_part=True),
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class Sent:
+    """A message with what a server did with a batch."""
+
+    batch: Batch
+    result: SendResult
+
+
+class ExportThread:
+    """Sends one batch at a time in a daemon thread, which a fork leaves behind."""
+
+    def __init__(self, name: str, exporter: Exporter, report: Callable[[Sent], None]) -> None:
+        self._name = f"sovdev-export-{name.replace(' ', '-')}"
+        self._exporter = exporter
+        self._report = report
+        self._inbox: SimpleQueue[tuple[Batch, float] | None] = SimpleQueue()
+        self._thread: threading.Thread | None = None
+
+    def ensure_started(self) -> bool:
+        """Start the thread unless it runs; return False when it cannot be."""
+        if self._thread is None:
+            thread = threading.Thread(target=self._run, name=self._name, daemon=True)
+            try:
+                thread.start()
+            except RuntimeError:
+                return False
+            self._thread = thread
+        return True
+
+    def send(self, batch: Batch, timeout_seconds: float) -> None:
+        """Hand a batch over; the outcome is reported as ``Sent``, from the thread."""
+        if self.ensure_started():
+            self._inbox.put((batch, timeout_seconds))
+        else:
+            self._report(Sent(batch, SendResult(retryable=True, reason=NO_THREAD)))
+
+    def stop(self) -> None:
+        """Let the thread end when its server lets it."""
+        self._inbox.put(None)
+
+    def _run(self) -> None:
+        with own_traffic():
+            while (order := self._inbox.get()) is not None:
+                batch, timeout_seconds = order
+                self._report(Sent(batch, self._send(batch, timeout_seconds)))
+
+    def _send(self, batch: Batch, timeout_seconds: float) -> SendResult:
+        try:
+            return self._exporter.send(batch.items, batch.context, timeout_seconds)
+        except Exception as error:  # noqa: BLE001 - the thread must outlive whatever this does
+            return SendResult(retryable=True, reason=f"{type(error).__name__}: {error}")

@@ -1,0 +1,142 @@
+"""A thread that sends, and the way in which others ask it to.
+
+The channel is a ``SimpleQueue``, whose ``put`` may be interrupted by a signal handler that puts
+too; each flush waits on a lock of its own. So a flush inside a signal handler that interrupted
+another flush, or a ``put``, meets no lock that its own thread holds.
+"""
+
+import threading
+import time
+from collections.abc import Callable
+from queue import Empty, SimpleQueue
+from typing import Final
+
+from sovdev_logger._delivery.exporter import Sent
+from sovdev_logger._delivery.results import FlushResult
+from sovdev_logger._runtime.own_traffic import own_traffic
+
+MAX_FLUSH_ATTEMPTS: Final = 3
+"""Attempts that must fail before a flush stops waiting for a server that does not answer."""
+
+MAX_FLUSH_PAUSE_SECONDS: Final = 1.0
+
+_WAIT_SLICE_SECONDS: Final = 0.2
+
+
+class FlushRequest:
+    """One caller's wish that everything so far be tried, and its wait for the outcome.
+
+    Attributes:
+        target: The number of the last item that has to leave the queue.
+        mark: How many items have to be settled then; set when the last one has left.
+        failures: Attempts that failed since the request was made.
+        delivered_before, dropped_before: The ledger when it was made.
+    """
+
+    def __init__(
+        self, target: int, deadline: float, delivered_before: int = 0, dropped_before: int = 0
+    ) -> None:
+        self.target = target
+        self.deadline = deadline
+        self.delivered_before = delivered_before
+        self.dropped_before = dropped_before
+        self.mark: int | None = None
+        self.failures = 0
+        self.result: FlushResult | None = None
+        self._done = threading.Lock()
+        self._done.acquire()
+
+    def finish(self, result: FlushResult) -> None:
+        """Let the caller go on; called once, by the worker."""
+        self.result = result
+        self._done.release()
+
+    def wait(self) -> FlushResult | None:
+        """Wait for the outcome until the deadline; None when there is none by then."""
+        # In slices: a signal that arrives just before the wait begins would not interrupt it.
+        while (left := self.deadline - time.monotonic()) > 0:
+            if self._done.acquire(timeout=min(left, _WAIT_SLICE_SECONDS)):
+                break
+        return self.result
+
+
+class Wake:
+    """A message that there is something to look at."""
+
+
+class Stop:
+    """A message that the worker is to end."""
+
+
+Message = FlushRequest | Wake | Stop | Sent
+
+
+class WorkerThread:
+    """One daemon thread, started when first needed, that a fork leaves behind."""
+
+    def __init__(
+        self,
+        name: str,
+        run: Callable[[SimpleQueue[Message]], None],
+        outcome: Callable[[FlushRequest], FlushResult],
+    ) -> None:
+        self._outcome = outcome
+        self._name = f"sovdev-{name.replace(' ', '-')}"
+        self._run = run
+        self.channel: SimpleQueue[Message] = SimpleQueue()
+        self._thread: threading.Thread | None = None
+        self._has_ended = False
+
+    def ensure_started(self) -> bool:
+        """Start the thread unless it runs; return False when it has ended or cannot be started."""
+        if self._has_ended:
+            return False
+        if self._thread is not None:
+            return True
+        thread = threading.Thread(target=self._run_marked, name=self._name, daemon=True)
+        self._thread = thread
+        try:
+            thread.start()
+        except RuntimeError:
+            self._thread = None
+            return False
+        return True
+
+    @property
+    def is_running(self) -> bool:
+        """Whether the thread was started and has not ended."""
+        return self._thread is not None and not self._has_ended
+
+    def ask(self, request: FlushRequest) -> None:
+        """Hand a request to the thread; one that comes too late is answered at once."""
+        self.channel.put(request)
+        if self._has_ended:
+            self._answer_the_rest()
+
+    def stop(self, deadline: float) -> None:
+        """Ask the thread to end and wait until the deadline; a call that hangs is left alone."""
+        thread = self._thread
+        if thread is not None and thread is not threading.current_thread():
+            self.channel.put(Stop())
+            thread.join(max(0.0, deadline - time.monotonic()))
+
+    def _run_marked(self) -> None:
+        with own_traffic():
+            self._run(self.channel)
+        self._has_ended = True
+        self._answer_the_rest()
+
+    def _answer_the_rest(self) -> None:
+        while (message := receive(self.channel, 0)) is not None:
+            if isinstance(message, FlushRequest):
+                message.finish(self._outcome(message))
+
+
+def receive(channel: SimpleQueue[Message], timeout_seconds: float | None) -> Message | None:
+    """Return the next message, None when there is none within the timeout (None: for ever)."""
+    try:
+        if timeout_seconds is not None and timeout_seconds <= 0:
+            return channel.get_nowait()
+        return channel.get(timeout=timeout_seconds)
+    except Empty:
+        return None

@@ -1,0 +1,1 @@
+"""The entry, and what it is made of."""

@@ -1,0 +1,118 @@
+"""The entry: the fields of one log call, built once and read by every output."""
+
+import json
+from typing import Any, Final, NamedTuple
+
+from sovdev_logger._entry.call_site import Source
+from sovdev_logger._entry.levels import BY_EXACT_NAME, Level
+from sovdev_logger._safety.json_encoding import Fragment, dumps, dumps_line
+
+EXCEPTION_TYPE: Final = "Error"
+"""The constant that stands in ``exception_type`` in every language."""
+
+Fields = dict[str, Any]
+
+FIELDS_OF_EVERY_ENTRY: Final = (
+    "timestamp",
+    "level",
+    "service_name",
+    "service_version",
+    "session_id",
+    "peer_service",
+    "function_name",
+    "log_type",
+    "message",
+    "trace_id",
+    "event_id",
+    "input_json",
+    "response_json",
+)
+"""In their order; ``span_id`` comes after ``trace_id`` where there is one."""
+
+
+class Identity(NamedTuple):
+    """What is the same in every entry of one process."""
+
+    service_name: str
+    service_version: str
+    session_id: str
+
+
+class Entry:
+    """One finished entry: safe, redacted and bounded.
+
+    Attributes:
+        fields: The contract's fields in order, strings as they are. ``input_json`` and
+            ``response_json`` stand at their place as JSON fragments; read the texts instead.
+        level: The entry's level in every vocabulary.
+        time_ns: The wall clock, nanoseconds since the epoch.
+        input_text, response_text: Compact JSON of the two values.
+        trace_digits: The trace id as 32 hex digits where it is a valid OTel id, else None.
+        exception: The error as it was given, for handlers of others; no output of ours reads it.
+        source: The caller's place, where an output wants them.
+        sample_rate: The rate at which it was kept, 0 if it was left out, None without sampling.
+    """
+
+    __slots__ = (
+        "_line",
+        "exception",
+        "fields",
+        "input_text",
+        "level",
+        "response_text",
+        "sample_rate",
+        "source",
+        "time_ns",
+        "trace_digits",
+    )
+
+    fields: Fields
+    level: Level
+    time_ns: int
+    input_text: bytes
+    response_text: bytes
+    trace_digits: str | None
+    exception: BaseException | None
+    sample_rate: float | None
+    source: Source | None
+    _line: bytes | None
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        """Let handlers of others pickle the record, as those do that send it to a process."""
+        return _restored, (self.line(), self.level.name, self.time_ns, self.trace_digits)
+
+    def line(self) -> bytes:
+        """Return the entry as one line of JSON with its newline; made once, kept."""
+        line = self._line
+        if line is None:
+            line = self._line = dumps_line(self.fields)
+        return line
+
+
+def _left_out() -> Entry:
+    entry = Entry()
+    entry.fields, entry.level, entry.time_ns = {}, BY_EXACT_NAME["trace"], 0
+    entry.input_text = entry.response_text = entry._line = b""  # noqa: SLF001
+    entry.trace_digits = entry.exception = entry.source = None
+    entry.sample_rate = 0.0
+    return entry
+
+
+LEFT_OUT_ENTRY: Final = _left_out()
+"""Stands for every entry that no output wants, so that it need not be made."""
+
+
+def _restored(line: bytes, level: str, time_ns: int, trace_digits: str | None) -> Entry:
+    fields = json.loads(line)
+    entry = Entry()
+    entry.level = BY_EXACT_NAME[level]
+    entry.time_ns = time_ns
+    entry.trace_digits = trace_digits
+    entry.input_text = dumps(fields["input_json"])
+    entry.response_text = dumps(fields["response_json"])
+    fields["input_json"] = Fragment(entry.input_text)
+    fields["response_json"] = Fragment(entry.response_text)
+    entry.fields = fields
+    entry.exception = entry.sample_rate = entry.source = None
+    entry._line = line  # noqa: SLF001
+    return entry

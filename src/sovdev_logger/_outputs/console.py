@@ -1,0 +1,159 @@
+"""The console: one aligned, coloured line per entry, for people; or JSON lines for machines."""
+
+import errno
+import logging
+import os
+import sys
+from collections.abc import Callable, Mapping
+from typing import Final, TextIO
+
+from sovdev_logger._delivery.ledger import in_few_words
+from sovdev_logger._entry.entry import Entry
+from sovdev_logger._outputs.handler import Adopt, OutputHandler
+from sovdev_logger._runtime.selflog import warn_once
+
+_STDERR_FD: Final = 2
+_TIME_OF_DAY: Final = slice(11, 23)
+"""The part of an ISO timestamp that a console shows: 12:00:00.123."""
+_TRACE_DIGITS: Final = 8
+_MAX_PLACE_WIDTH: Final = 60
+_INDENT: Final = "    "
+
+_RESET: Final = "\x1b[0m"
+_DIM: Final = "\x1b[2m"
+_CYAN: Final = "\x1b[36m"
+_LEVEL_COLOURS: Final = {
+    "trace": "\x1b[2m",
+    "debug": "\x1b[36m",
+    "info": "\x1b[32m",
+    "warn": "\x1b[33m",
+    "error": "\x1b[31m",
+    "fatal": "\x1b[1;41m",
+}
+
+
+def _escapes() -> dict[int, str]:
+    """Map what could end a line, move the cursor or reorder text to a visible escape."""
+    controls = [*range(0x20), *range(0x7F, 0xA0)]
+    separators_and_bidi = [0x061C, 0x200E, 0x200F, 0x2028, 0x2029, *range(0x202A, 0x202F)]
+    isolates = [*range(0x2066, 0x206A), 0xFEFF]
+    named = {0x09: "\\t", 0x0A: "\\n", 0x0D: "\\r"}
+    escapes = {code: f"\\x{code:02x}" for code in controls}
+    escapes |= {code: f"\\u{code:04x}" for code in [*separators_and_bidi, *isolates]}
+    return escapes | named
+
+
+_ESCAPES: Final = _escapes()
+
+
+def one_line(text: str) -> str:
+    """Return ``text`` so that it cannot end the line, or colour or reorder what is shown."""
+    return text if text.isascii() and text.isprintable() else text.translate(_ESCAPES)
+
+
+def wants_colour(stream: object, environ: Mapping[str, str]) -> bool:
+    """Return whether to colour: ``NO_COLOR`` wins, then ``FORCE_COLOR``, then the terminal."""
+    if environ.get("NO_COLOR"):
+        return False
+    if environ.get("FORCE_COLOR"):
+        return environ["FORCE_COLOR"] != "0"
+    try:
+        return bool(stream.isatty()) and environ.get("TERM") != "dumb"  # type: ignore[attr-defined]
+    except Exception:  # noqa: BLE001 - a stream that cannot say is no terminal
+        return False
+
+
+class ConsoleHandler(OutputHandler):
+    """Writes entries to stderr; the stream is looked up anew for each, so redirection works.
+
+    Args:
+        adopt: Makes entries of records from plain logging.
+        as_json: Write the same JSON line as the file instead of the line for people.
+        stream: Returns the stream to write to; the default is the current ``sys.stderr``.
+        environ: Where ``NO_COLOR``, ``FORCE_COLOR`` and ``TERM`` are read.
+    """
+
+    def __init__(
+        self,
+        adopt: Adopt,
+        *,
+        as_json: bool = False,
+        stream: Callable[[], TextIO | None] = lambda: sys.stderr,
+        environ: Mapping[str, str] = os.environ,
+        level: int = logging.NOTSET,
+    ) -> None:
+        super().__init__(adopt, level)
+        self._as_json = as_json
+        self._stream = stream
+        self._environ = environ
+        self._width = 0
+
+    def write(self, entry: Entry) -> None:
+        """Write one entry and flush it."""
+        stream = self._stream()
+        if stream is None:
+            raise OSError(errno.EBADF, "there is no stderr")
+        text = entry.line().decode() if self._as_json else self._for_people(entry, stream)
+        try:
+            stream.write(text)
+            stream.flush()
+        except UnicodeEncodeError:
+            stream.write(text.encode("ascii", "backslashreplace").decode())
+            stream.flush()
+        except RuntimeError:
+            # A signal arrived while the program itself was inside a write to this stream.
+            os.write(_STDERR_FD, text.encode())
+
+    def _for_people(self, entry: Entry, stream: TextIO) -> str:
+        where = place(entry)
+        # As wide as the widest place so far, within reason: messages line up from line to line.
+        self._width = max(self._width, min(len(where), _MAX_PLACE_WIDTH))
+        return render(entry, f"{where:<{self._width}}", wants_colour(stream, self._environ))
+
+    def report(self, error: Exception) -> str:
+        """Say the lost line once, in case that stderr is still open for us."""
+        warn_once(
+            f"console:{type(error).__name__}",
+            f"cannot write to the console: {error}; set LOG_TO_CONSOLE=false if there is none.",
+        )
+        return in_few_words(error)
+
+    def flush(self) -> None:
+        """Do nothing: each line is flushed when it is written."""
+
+
+def place(entry: Entry) -> str:
+    """Return where an entry comes from: service, function, and the peer if it is another system."""
+    fields = entry.fields
+    service, peer = fields["service_name"], fields["peer_service"]
+    where = f"{service} {fields['function_name']}"
+    return one_line(where if peer == service else f"{where} -> {peer}")
+
+
+def render(entry: Entry, where: str, colour: bool) -> str:  # noqa: FBT001
+    """Return the line for people: time (UTC), level, place, message, short trace id.
+
+    An exception follows, each of its lines indented.
+    """
+    fields = entry.fields
+    time = f"{(fields['timestamp'] or '')[_TIME_OF_DAY]}Z"
+    level = f"{entry.level.severity_text:<5}"
+    message = one_line(fields["message"] or "")
+    trace = f"[{one_line((fields['trace_id'] or '')[:_TRACE_DIGITS])}]"
+    if colour:
+        level = f"{_LEVEL_COLOURS[entry.level.name]}{level}{_RESET}"
+        time, trace = f"{_DIM}{time}{_RESET}", f"{_DIM}{trace}{_RESET}"
+        where = f"{_CYAN}{where}{_RESET}"
+    return f"{time} {level} {where}  {message} {trace}\n{_exception(entry)}"
+
+
+def _exception(entry: Entry) -> str:
+    if "exception_type" not in entry.fields:
+        return ""
+    message = entry.fields["exception_message"] or ""
+    stacktrace = entry.fields["exception_stacktrace"] or ""
+    # The stack trace starts with the exception line; a message it had to cut is shown whole.
+    lines = stacktrace.splitlines()
+    if message and message not in stacktrace:
+        lines.insert(0, message)
+    return "".join(f"{_INDENT}{one_line(line)}\n" for line in lines)

@@ -1,0 +1,123 @@
+"""What the outputs share: a stdlib handler that parks re-entry and never raises."""
+
+import logging
+from collections.abc import Callable
+from dataclasses import replace
+from typing import ClassVar
+
+from sovdev_logger._delivery.ledger import Fates, Ledger
+from sovdev_logger._delivery.status import OutputStatus
+from sovdev_logger._entry.entry import Entry
+from sovdev_logger._entry.sample_rate import LEFT_OUT
+from sovdev_logger._entry.stdlib_records import ENTRY_ATTRIBUTE, make_record
+from sovdev_logger._runtime.atomic_counter import AtomicCounter
+from sovdev_logger._runtime.turnstile import Turnstile
+
+Adopt = Callable[[logging.LogRecord], Entry | None]
+"""Makes the entry of a record that plain logging made; None leaves the record out."""
+
+
+class OutputHandler(logging.Handler):
+    """Writes finished entries one at a time, from any thread, signal handler or finalizer.
+
+    A subclass implements ``write``. An exception out of it is counted, said by ``report`` and goes
+    no further. Closing an output does not end it: whoever closes all handlers of a process (such as
+    ``logging.config.dictConfig``) must not silence the service, so the next entry reopens it.
+
+    An entry comes by ``take``, straight from the service's logger, or on a stdlib record by
+    ``handle``, when other handlers listen to the same logger too; the result is the same.
+    """
+
+    leaves_machine: ClassVar[bool] = False
+    """Whether what is written leaves the machine, which sampling saves first."""
+
+    def __init__(self, adopt: Adopt, level: int = logging.NOTSET) -> None:
+        super().__init__(level)
+        self.obeys_sampling = self.leaves_machine
+        self._count_left_out()
+        self._adopt = adopt
+        self._ledger = Ledger()
+        self._passed_before_failure = 0
+        self._turnstile = Turnstile(self.write, self._fail)
+
+    def take(self, entry: Entry) -> None:
+        """Write an entry that no record exists for yet."""
+        if self.obeys_sampling and entry.sample_rate == LEFT_OUT:
+            self.leave_out()
+        elif self.filters:
+            self.handle(make_record(entry))
+        else:
+            self._turnstile.submit(entry)
+
+    def _count_left_out(self) -> None:
+        self._sampled_out = AtomicCounter()
+        self.leave_out = self._sampled_out.increment
+
+    def handle(self, record: logging.LogRecord) -> bool:
+        """Filter the record and write its entry, without stdlib's handler lock."""
+        if self.filters:
+            passed = self.filter(record)
+            if not passed:
+                return False
+            record = passed if isinstance(passed, logging.LogRecord) else record
+        self.emit(record)
+        return True
+
+    def emit(self, record: logging.LogRecord) -> None:
+        """Write the record's entry, or park it when this thread is already inside."""
+        entry = record.__dict__.get(ENTRY_ATTRIBUTE) or self._adopt(record)
+        if entry is None:
+            return
+        if self.obeys_sampling and entry.sample_rate == LEFT_OUT:
+            self.leave_out()
+        else:
+            self._turnstile.submit(entry)
+
+    def write(self, entry: Entry) -> None:
+        """Write one entry; called by one frame at a time."""
+        raise NotImplementedError
+
+    def write_parked(self) -> None:
+        """Write what this thread parked here, if it is inside; its outer frame may never go on."""
+        self._turnstile.deal_with_parked(self.write_aside)
+
+    def write_aside(self, entry: Entry) -> None:
+        """Write one entry while another is being written in an outer frame of this thread."""
+        self.write(entry)
+
+    def wait_until_written(self, deadline: float) -> None:
+        """Wait until what was taken is written, for an output that writes later."""
+
+    def report(self, error: Exception) -> str:
+        """Say what went wrong, once, and how to mend it; return the reason in a few words."""
+        raise NotImplementedError
+
+    def status(self) -> OutputStatus:
+        """Return what became of every entry so far. Any thread may ask, at any moment."""
+        status, left_out = self.ledger(), self._sampled_out.value()
+        return replace(status, logged=status.logged + left_out, sampled_out=left_out)
+
+    def ledger(self) -> OutputStatus:
+        """Return what became of the entries that were not left out."""
+        fates = self._ledger.fates  # first: nothing has a fate before it was given to us
+        counts = self._turnstile.counts()
+        if counts.passed > self._passed_before_failure:
+            self._ledger.succeed()
+        fates = Fates(counts.passed, dropped=fates.dropped)
+        return self._ledger.status(fates, counts.submitted, counts.drops)
+
+    def reset_after_fork(self) -> None:
+        """Start the book of a forked child."""
+        self._ledger = Ledger()
+        self._passed_before_failure = 0
+        self._count_left_out()
+
+    def _fail(self, error: Exception) -> None:
+        reason = self.report(error)
+        self._ledger.record(dropped=1, reason=reason)
+        self._ledger.fail(reason)
+        self._passed_before_failure = self._turnstile.counts().passed
+
+    def createLock(self) -> None:  # noqa: N802 - stdlib's name
+        """Have no stdlib lock: the turnstile serialises, and a signal cannot deadlock it."""
+        self.lock = None

@@ -1,0 +1,1 @@
+"""A Logwell server."""

@@ -1,0 +1,136 @@
+"""The Logwell output: an entry becomes one JSON record, queued for the sender."""
+
+import json
+import logging
+from itertools import count
+from typing import Any, Final
+
+from sovdev_logger._entry.arguments import NO_MESSAGE
+from sovdev_logger._entry.entry import Entry
+from sovdev_logger._outputs.handler import Adopt
+from sovdev_logger._outputs.logwell.exporter import MAX_REQUEST_BYTES
+from sovdev_logger._outputs.remote_handler import RemoteHandler, Sender
+from sovdev_logger._outputs.strict_json import for_strict_servers
+from sovdev_logger._safety.json_encoding import Fragment, dumps, dumps_line
+
+SEQUENCE: Final = "sequence"
+"""Rises with each record of a process: the server's own order ends at the millisecond."""
+
+MAX_LINE_NUMBER: Final = 2**31 - 1
+_OWN_FIELDS: Final = frozenset({"level", "message", "timestamp", "service_name"})
+_LEVELS: Final = {"trace": "debug"}
+TOO_LARGE: Final = "too_large"
+"""Marks a record that lost what made it too large."""
+
+_MAX_MESSAGE_CHARACTERS: Final = 32_768
+_MAX_KEPT_BYTES: Final = 4096
+_MAX_PARTS_BYTES: Final = MAX_REQUEST_BYTES - 64
+
+
+class LogwellHandler(RemoteHandler):
+    """Encodes each entry as a Logwell record (specification: Logwell)."""
+
+    key = "logwell"
+    destination = "Logwell"
+
+    def __init__(self, sender: Sender, adopt: Adopt, level: int = logging.NOTSET) -> None:
+        super().__init__(sender, adopt, level)
+        self._encoder = LogwellEncoder()
+
+    def encode(self, entry: Entry) -> bytes:
+        """Return an entry as one record."""
+        return self._encoder.encode(entry)
+
+
+class LogwellEncoder:
+    """Makes a record of an entry: what the server has a field for, and the rest as metadata."""
+
+    def __init__(self) -> None:
+        self._records = LogwellRecords()
+
+    def encode(self, entry: Entry) -> bytes:
+        """Return an entry as one JSON object that the server can store."""
+        fields = entry.fields
+        metadata = {name: value for name, value in fields.items() if name not in _OWN_FIELDS}
+        metadata["input_json"] = Fragment(entry.input_text)
+        metadata["response_json"] = Fragment(entry.response_text)
+        level = fields["level"]
+        if level in _LEVELS:
+            metadata["level"] = level
+        if entry.sample_rate is not None:
+            metadata["sample_rate"] = entry.sample_rate
+        return self._records.record(
+            level=_LEVELS.get(level) or level,
+            message=fields["message"],
+            timestamp=fields["timestamp"],
+            service=fields["service_name"],
+            source=entry.source and entry.source[:2],
+            metadata=dumps_line(metadata)[:-1],
+        )
+
+
+class LogwellRecords:
+    """Writes the records that ``POST /v1/ingest`` takes, each with the next sequence number."""
+
+    def __init__(self) -> None:
+        self._sequence = count(1)
+
+    def record(
+        self,
+        *,
+        level: str,
+        message: str,
+        timestamp: str,
+        service: str | None,
+        source: tuple[str, int] | None,
+        metadata: bytes,
+    ) -> bytes:
+        """Return a record as one JSON object that the server can store.
+
+        Args:
+            level: ``debug``, ``info``, ``warn``, ``error`` or ``fatal``.
+            message: What happened; a blank one would be rejected and is replaced.
+            timestamp: ISO 8601 with a zone.
+            service: The service's name.
+            source: The caller's file and line.
+            metadata: The rest, as a JSON object.
+        """
+        record: dict[str, Any] = {
+            "level": level,
+            "message": message if message.strip() else NO_MESSAGE,
+            "timestamp": timestamp,
+        }
+        if service:
+            record["service"] = service
+        if source is not None:
+            record["sourceFile"] = source[0]
+            if 1 <= source[1] <= MAX_LINE_NUMBER:
+                record["lineNumber"] = source[1]
+        own = dumps_line(record)[:-1]
+        if b"\\u0000" in own:
+            own = for_strict_servers(own)
+        number = b'"%b":%d' % (SEQUENCE.encode(), next(self._sequence))
+        rest = for_strict_servers(metadata)
+        if len(own) + len(rest) + len(number) > _MAX_PARTS_BYTES:
+            return _cut(record, rest, number)
+        return _joined(own, rest, number)
+
+
+def _joined(own: bytes, metadata: bytes, number: bytes) -> bytes:
+    inside = metadata[1:-1] + b"," if len(metadata) > len(b"{}") else b""
+    return own[:-1] + b',"metadata":{' + inside + number + b"}}"
+
+
+def _cut(record: dict[str, Any], metadata: bytes, number: bytes) -> bytes:
+    """Return a record that fits, without what makes it too large."""
+    kept = {
+        name: value
+        for name, value in json.loads(metadata).items()
+        if len(dumps(value)) <= _MAX_KEPT_BYTES
+    }
+    message = record["message"][:_MAX_MESSAGE_CHARACTERS]
+    own = dumps_line({**record, "message": message})[:-1]
+    rest = dumps({**kept, TOO_LARGE: True})
+    if len(rest) > _MAX_PARTS_BYTES // 2:  # very many small values
+        rest = dumps({TOO_LARGE: True})
+    return _joined(own if b"\\u0000" not in own else for_strict_servers(own), rest, number)

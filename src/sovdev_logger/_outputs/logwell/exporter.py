@@ -1,0 +1,156 @@
+"""Logwell over HTTP: one ingest request, and what its answer says about the records in it."""
+
+import json
+import random
+from collections.abc import Callable, Sequence
+from typing import Any, Final
+from urllib.parse import urlsplit
+
+from sovdev_logger._delivery.http_transport import HttpResult, HttpTransport
+from sovdev_logger._delivery.results import SendResult
+from sovdev_logger._settings.logwell import MAX_BATCH_SIZE, LogwellSettings
+from sovdev_logger._settings.otlp import SignalTarget
+
+MAX_REQUEST_BYTES: Final = 480_000
+"""Below the server's 524,288, which it may count otherwise than we do."""
+
+MAX_IDLE_SECONDS: Final = 5.0
+"""The server closes a connection that was idle for 10 s without a notice."""
+
+TURNED_AWAY_PAUSE_SECONDS: Final = 30.0
+"""How long a server is left alone whose answer is about us, not about what we sent."""
+
+RATE_LIMIT_PAUSE_SECONDS: Final = 10.0
+"""Its limit refills ten requests a second, although it always asks for a minute."""
+
+_RATE_LIMITED: Final = 429
+_ABOUT_THE_CONTENT: Final = frozenset({400, 413})
+_MAY_BE_ABOUT_THE_CONTENT: Final = 500
+_FIRST_SERVER_ERROR: Final = 500
+_OK: Final = 200
+_HEALTH_TIMEOUT_SECONDS: Final = 5.0
+_SHOWN_CHARACTERS: Final = 120
+
+NOT_LOGWELL: Final = "the answer is not Logwell's"
+
+
+class LogwellExporter:
+    """Posts finished records, at most 100 and 480,000 bytes at a time, and reads the answer.
+
+    A 500 may be an outage, a deadlock or a record that the server cannot store. A batch that goes
+    on to get it while the server says that it is healthy counts as refused, so that it is halved
+    until the record is found.
+
+    Args:
+        transport: Posts to the server.
+        settings: How often a batch may fail before the server's health is asked for.
+        uniform: Chooses between two bounds; a test puts its own in place.
+
+    Attributes:
+        last_answer: How the server answered the last request.
+    """
+
+    context: Final = b""
+    suffix: Final = ".json"
+    advice: Final = "Check LOGWELL_ENDPOINT and LOGWELL_API_KEY."
+
+    def __init__(
+        self,
+        transport: HttpTransport,
+        settings: LogwellSettings,
+        uniform: Callable[[float, float], float] = random.uniform,
+    ) -> None:
+        self._transport = transport
+        self._max_retries = settings.max_retries
+        self._health_path = f"{urlsplit(settings.url).path}/api/health"
+        self._uniform = uniform
+        self.last_answer: HttpResult | None = None
+        self._failing: bytes | None = None
+        self._failures = 0
+
+    def body(self, items: Sequence[bytes], context: bytes) -> bytes:  # noqa: ARG002
+        """Return the request for some records."""
+        return b"[" + b",".join(items) + b"]"
+
+    def send(self, items: Sequence[bytes], context: bytes, timeout_seconds: float) -> SendResult:
+        """Send records as one request."""
+        body = self.body(items, context)
+        if len(items) > MAX_BATCH_SIZE or len(body) > MAX_REQUEST_BYTES:
+            return SendResult(is_refused=True, reason="more than fits in a request")
+        answer = self.last_answer = self._transport.post(body, timeout_seconds)
+        if answer.status == _OK:
+            return _accepted(answer, len(items))
+        reason = answer.error or _reason(answer)
+        if answer.status in _ABOUT_THE_CONTENT:
+            return SendResult(is_refused=True, reason=reason)
+        if answer.status == _MAY_BE_ABOUT_THE_CONTENT and self._is_to_blame(items[0]):
+            return SendResult(is_refused=True, reason=reason)
+        return SendResult(
+            retryable=True,
+            retry_after_seconds=self._pause(answer),
+            reason=reason,
+            may_have_arrived=answer.may_have_arrived,
+        )
+
+    def _pause(self, answer: HttpResult) -> float | None:
+        asked = answer.retry_after_seconds
+        if answer.status == _RATE_LIMITED:
+            pause = min(asked or RATE_LIMIT_PAUSE_SECONDS, RATE_LIMIT_PAUSE_SECONDS)
+            return pause * self._uniform(0.5, 1.0)
+        if answer.status is None or answer.status >= _FIRST_SERVER_ERROR:
+            return asked
+        return TURNED_AWAY_PAUSE_SECONDS
+
+    def _is_to_blame(self, first: bytes) -> bool:
+        """Return whether a batch that begins so failed too often, with a server that is well."""
+        if first != self._failing:
+            self._failing, self._failures = first, 0
+        self._failures += 1
+        if self._failures <= self._max_retries:
+            return False
+        self._failures = 0
+        health = self._transport.send(
+            "GET", self._health_path, timeout_seconds=_HEALTH_TIMEOUT_SECONDS
+        )
+        return health.status == _OK and _json(health).get("status") == "healthy"
+
+
+def logwell_transport(settings: LogwellSettings) -> HttpTransport:
+    """Return a connection to the ingest path of a server."""
+    target = SignalTarget(
+        f"{settings.url}/v1/ingest",
+        {"Authorization": f"Bearer {settings.api_key}"},
+        settings.timeout_seconds,
+    )
+    return HttpTransport(target, "application/json", max_idle_seconds=MAX_IDLE_SECONDS)
+
+
+def _accepted(answer: HttpResult, count: int) -> SendResult:
+    fields = _json(answer)
+    accepted, rejected = fields.get("accepted"), fields.get("rejected", 0)
+    if not isinstance(accepted, int) or not isinstance(rejected, int):
+        # A proxy's page must not count as delivery.
+        return SendResult(
+            retryable=True, retry_after_seconds=TURNED_AWAY_PAUSE_SECONDS, reason=NOT_LOGWELL
+        )
+    rejected = min(max(rejected, 0), count)
+    errors = fields.get("errors")
+    reason = str(errors[0])[:_SHOWN_CHARACTERS] if isinstance(errors, list) and errors else None
+    return SendResult(
+        delivered=count - rejected,
+        rejected=rejected,
+        reason=(reason or "rejected") if rejected else None,
+    )
+
+
+def _reason(answer: HttpResult) -> str:
+    code = _json(answer).get("error")
+    return f"HTTP {answer.status}{f' {code}' if isinstance(code, str) else ''}"[:_SHOWN_CHARACTERS]
+
+
+def _json(answer: HttpResult) -> dict[str, Any]:
+    try:
+        found = json.loads(answer.body)
+    except (ValueError, RecursionError):
+        return {}
+    return found if isinstance(found, dict) else {}

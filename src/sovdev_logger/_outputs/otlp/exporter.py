@@ -1,0 +1,63 @@
+"""OTLP over HTTP: one export request, and what its answer says about each item."""
+
+from collections.abc import Sequence
+from typing import Final
+
+from sovdev_logger._delivery.http_transport import HttpResult, HttpTransport
+from sovdev_logger._delivery.otlp_wire import read_partial_success, wrap
+from sovdev_logger._delivery.results import SendResult
+
+TURNED_AWAY_PAUSE_SECONDS: Final = 30.0
+"""How long a server is left alone whose answer is about us, not about what we sent."""
+
+_ABOUT_THE_CONTENT: Final = frozenset({400, 413, 422})
+
+
+class OtlpExporter:
+    """Posts finished items or bodies, and reads the answer truthfully."""
+
+    suffix: Final = ".pb"
+    advice: Final = (
+        "Check the collector and OTEL_EXPORTER_OTLP_ENDPOINT, and OTEL_EXPORTER_OTLP_HEADERS for "
+        "401 and 403."
+    )
+
+    def __init__(self, transport: HttpTransport, context: bytes) -> None:
+        self._transport = transport
+        self.context = context
+
+    def body(self, items: Sequence[bytes], context: bytes) -> bytes:
+        """Return the export request for log records or spans."""
+        return wrap(items, context)
+
+    def send(self, items: Sequence[bytes], context: bytes, timeout_seconds: float) -> SendResult:
+        """Send log records or spans as one request."""
+        return self._send(wrap(items, context), len(items), timeout_seconds)
+
+    def send_body(self, body: bytes, timeout_seconds: float) -> SendResult:
+        """Send a finished request, which counts as one item."""
+        return self._send(body, 1, timeout_seconds)
+
+    def _send(self, body: bytes, count: int, timeout_seconds: float) -> SendResult:
+        answer = self._transport.post(body, timeout_seconds)
+        if answer.accepted:
+            return _accepted(answer, count)
+        reason = answer.error or f"HTTP {answer.status}"
+        if answer.status in _ABOUT_THE_CONTENT:
+            return SendResult(is_refused=True, reason=reason)
+        pause = answer.retry_after_seconds
+        if not answer.retryable:
+            # Credentials, path, method: asking again at once is no use, losing entries neither.
+            pause = max(pause or 0.0, TURNED_AWAY_PAUSE_SECONDS)
+        return SendResult(
+            retryable=True,
+            retry_after_seconds=pause,
+            reason=reason,
+            may_have_arrived=answer.may_have_arrived,
+        )
+
+
+def _accepted(answer: HttpResult, count: int) -> SendResult:
+    rejected, reason = read_partial_success(answer.body)
+    rejected = min(rejected, count)
+    return SendResult(delivered=count - rejected, rejected=rejected, reason=reason or None)

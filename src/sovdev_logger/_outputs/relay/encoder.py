@@ -1,0 +1,123 @@
+"""The relay output: an entry becomes one payload in the relay's schema, queued for the sender."""
+
+import json
+import logging
+from typing import Any, Final
+
+from sovdev_logger._delivery.otlp_wire import length_delimited, utf8, varint
+from sovdev_logger._entry.entry import Entry
+from sovdev_logger._outputs.handler import Adopt
+from sovdev_logger._outputs.remote_handler import RemoteHandler, Sender
+from sovdev_logger._outputs.strict_json import for_strict_servers
+from sovdev_logger._safety.json_encoding import Fragment, dumps, dumps_line
+
+SCHEMA: Final = "electrician.log.v1"
+TOO_LARGE: Final = "too_large"
+"""Marks an entry that lost what made it too large."""
+
+MAX_PAYLOAD_BYTES: Final = 4 * 1024 * 1024 - 16 * 1024
+
+_MAX_MESSAGE_CHARACTERS: Final = 65_536
+_MAX_KEPT_BYTES: Final = 65_536
+_LEVELS: Final = {"trace": "debug"}
+_SECOND_NS: Final = 1_000_000_000
+_RENAMED: Final = frozenset({"timestamp", "level", "message", "trace_id", "span_id"})
+
+# Fields of WrappedPayload; its number in the stream is added when it is sent.
+_ID: Final = 1
+_TIMESTAMP: Final = 2
+_PAYLOAD: Final = 3
+_METADATA_AND_TYPE: Final = length_delimited(
+    4,
+    b"".join(
+        length_delimited(1, length_delimited(1, key) + length_delimited(2, value))
+        for key, value in ((b"source", b"sovdev-logger"), (b"log_schema", SCHEMA.encode()))
+    )
+    + length_delimited(2, b"application/json")
+    + length_delimited(3, b"\x08\x01"),
+) + length_delimited(8, SCHEMA.encode())
+
+
+class RelayHandler(RemoteHandler):
+    """Encodes each entry for a relay (specification: relay)."""
+
+    key = "relay"
+    destination = "the relay"
+
+    def __init__(
+        self, sender: Sender, encoder: "RelayEncoder", adopt: Adopt, level: int = logging.NOTSET
+    ) -> None:
+        super().__init__(sender, adopt, level)
+        self._encoder = encoder
+
+    def encode(self, entry: Entry) -> bytes:
+        """Return an entry as one payload."""
+        return self._encoder.encode(entry)
+
+
+class RelayEncoder:
+    """Writes payloads as a relay takes them; what several targets get is made once."""
+
+    def __init__(self) -> None:
+        self._last: tuple[Entry | None, bytes] = (None, b"")
+
+    def encode(self, entry: Entry) -> bytes:
+        """Return an entry as the bytes of a ``WrappedPayload`` without its number."""
+        last, item = self._last
+        if last is entry:
+            return item
+        payload = _payload(entry)
+        seconds, nanos = divmod(entry.time_ns, _SECOND_NS)
+        item = b"".join(
+            (
+                length_delimited(_ID, utf8(entry.fields["event_id"])),
+                length_delimited(_TIMESTAMP, b"\x08" + varint(seconds) + b"\x10" + varint(nanos)),
+                length_delimited(_PAYLOAD, payload),
+                _METADATA_AND_TYPE,
+            )
+        )
+        self._last = (entry, item)
+        return item
+
+
+def _payload(entry: Entry) -> bytes:
+    fields = entry.fields
+    level = fields["level"]
+    has_failed = entry.level.is_error or "exception_message" in fields
+    found: dict[str, Any] = {
+        "log_schema": SCHEMA,
+        "ts": fields["timestamp"].replace("+00:00", "Z"),
+        "level": _LEVELS.get(level) or level,
+        "msg": fields["message"],
+        "logger": fields["service_name"],
+        "caller": fields["function_name"],
+        "component": {
+            "id": fields["session_id"],
+            "type": "service",
+            "name": fields["service_name"],
+        },
+        "event": fields["log_type"],
+        "result": "failure" if has_failed else "success",
+    }
+    if "exception_message" in fields:
+        found["error"] = fields["exception_message"]
+    found["trace_id"] = fields["trace_id"]
+    if "span_id" in fields:
+        found["span_id"] = fields["span_id"]
+    found |= {name: value for name, value in fields.items() if name not in _RENAMED}
+    found["input_json"] = Fragment(entry.input_text)
+    found["response_json"] = Fragment(entry.response_text)
+    if level in _LEVELS:
+        found["original_level"] = level
+    if entry.sample_rate is not None:
+        found["sample_rate"] = entry.sample_rate
+    payload = for_strict_servers(dumps_line(found)[:-1])
+    return payload if len(payload) <= MAX_PAYLOAD_BYTES else _cut(payload)
+
+
+def _cut(payload: bytes) -> bytes:
+    """Return a payload that fits, without what makes it too large."""
+    fields = json.loads(payload)
+    message = fields.pop("msg")[:_MAX_MESSAGE_CHARACTERS]
+    kept = {name: value for name, value in fields.items() if len(dumps(value)) <= _MAX_KEPT_BYTES}
+    return dumps({**kept, "msg": message, TOO_LARGE: True})

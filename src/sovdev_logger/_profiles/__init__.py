@@ -1,0 +1,1 @@
+"""Services that log by RUN_ENVIRONMENT: start, ends, child processes."""

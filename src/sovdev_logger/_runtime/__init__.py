@@ -1,0 +1,1 @@
+"""What the interpreter does to a logger: signals, forks, threads, exits."""

@@ -1,0 +1,132 @@
+"""Handlers of signals that end a program: deliver first, then do what would have happened."""
+
+import os
+import signal
+import threading
+from collections.abc import Callable, Iterable
+from types import FrameType
+from typing import Final
+
+from sovdev_logger._runtime.selflog import warn
+
+DEFAULT_SIGNALS: Final = (signal.SIGINT, signal.SIGTERM)
+
+IMPATIENT_SECONDS: Final = 1.0
+"""What a second signal leaves of the time, when it ends the program."""
+
+_EXIT_STATUS_BASE: Final = 128
+
+Handler = Callable[[int, FrameType | None], object] | int | None
+Announce = Callable[[signal.Signals, FrameType | None, bool], None]
+"""Is told which signal came, where, and whether the process ends by it."""
+
+
+def _announce_nothing(number: signal.Signals, frame: FrameType | None, ends: bool) -> None:  # noqa: FBT001
+    """Say nothing: the default."""
+
+
+class SignalHandler:
+    """One signal's handler, and what it replaces.
+
+    Args:
+        number: The signal.
+        before: What ``signal.getsignal`` returned.
+        flush: Waits for delivery, at most so many seconds (None: as configured).
+        shutdown: The same, and keeps what is left on disk: nothing comes afterwards.
+        announce: Called first, so that what it logs is delivered, too.
+    """
+
+    def __init__(
+        self,
+        number: signal.Signals,
+        before: Handler,
+        flush: Callable[[float | None], None],
+        shutdown: Callable[[float | None], None],
+        announce: Announce = _announce_nothing,
+    ) -> None:
+        self._announce = announce
+        self._number = number
+        self._before = before
+        self._flush = flush
+        self._shutdown = shutdown
+        self._is_busy = False
+
+    def __call__(self, number: int, frame: FrameType | None) -> None:
+        """Deliver, then do what would have happened without us."""
+        before = self._before
+        if not self._is_busy:
+            ends = not callable(before) and before != signal.SIG_IGN
+            self._announce(self._number, frame, ends)
+        if callable(before):
+            # A second signal does not wait: the first one's flush goes on in the outer frame.
+            self._once(lambda: self._flush(None))
+            before(number, frame)
+        elif before == signal.SIG_IGN:
+            self._once(lambda: self._flush(None))
+        else:
+            timeout = IMPATIENT_SECONDS if self._is_busy else None
+            self._is_busy = True
+            self._shutdown(timeout)
+            _die(self._number)
+
+    def _once(self, deliver: Callable[[], None]) -> None:
+        if self._is_busy:
+            return
+        self._is_busy = True
+        try:
+            deliver()
+        finally:
+            self._is_busy = False
+
+
+def install(
+    signals: Iterable[int],
+    flush: Callable[[float | None], None],
+    shutdown: Callable[[float | None], None],
+    announce: Announce = _announce_nothing,
+) -> None:
+    """Take over ``signals``; a signal that is taken over already is left alone.
+
+    Raises:
+        RuntimeError: Not in the main thread.
+        ValueError: Something is no signal, or a signal that nobody can handle.
+    """
+    if threading.current_thread() is not threading.main_thread():
+        raise RuntimeError(
+            "signal handlers can be installed in the main thread only: call "
+            "sovdev_install_signal_handlers there, such as right after sovdev_initialize"
+        )
+    for number in [_checked(one) for one in signals]:
+        before = signal.getsignal(number)
+        if isinstance(before, SignalHandler):
+            continue
+        if before is None:
+            warn(
+                f"{number.name} has a handler that was not set by Python and cannot be called "
+                "from here; it is left in place, call sovdev_flush before the program ends."
+            )
+            continue
+        signal.signal(number, SignalHandler(number, before, flush, shutdown, announce))
+
+
+def _checked(number: object) -> signal.Signals:
+    try:
+        found = signal.Signals(number)  # type: ignore[arg-type]
+    except ValueError:
+        raise ValueError(f"{number!r} is no signal: give members of signal.Signals") from None
+    if found in _NOT_CATCHABLE:
+        raise ValueError(f"{found.name} ends a process at once, no handler can be installed")
+    return found
+
+
+_NOT_CATCHABLE: Final = {
+    one for name in ("SIGKILL", "SIGSTOP") if (one := getattr(signal, name, None)) is not None
+}
+
+
+def _die(number: signal.Signals) -> None:
+    """End the process as the signal does without a handler."""
+    signal.signal(number, signal.SIG_DFL)
+    os.kill(os.getpid(), number)
+    # Still here: the first process of a container does not get what it does not handle.
+    os._exit(_EXIT_STATUS_BASE + number)

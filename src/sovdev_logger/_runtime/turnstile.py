@@ -1,0 +1,191 @@
+"""One at a time, without the deadlock: what arrives from inside waits for the outer frame."""
+
+import sys
+import threading
+from collections import deque
+from collections.abc import Callable
+from typing import Final, Generic, NamedTuple, TypeVar
+from weakref import WeakSet
+
+from sovdev_logger._runtime.selflog import warn_once
+
+_MAX_PARKED: Final = 10_000
+"""Bounds the memory of an output that makes a new record for each one that it writes."""
+
+_NOBODY: Final = 0
+
+_is_finalizing = sys.is_finalizing
+_get_ident = threading.get_ident
+
+Item = TypeVar("Item")
+
+_turnstiles: "WeakSet[Turnstile[object]]" = WeakSet()
+
+
+class TurnstileCounts(NamedTuple):
+    """How many items passed, entered, are parked, were refused, and were interrupted."""
+
+    passed: int
+    entered: int
+    parked: int
+    refused: int
+    interrupted: int
+
+    @property
+    def submitted(self) -> int:
+        """All that ever came."""
+        return self.entered + self.parked + self.refused
+
+    @property
+    def drops(self) -> dict[str, int]:
+        """What was given up here, by reason."""
+        return {"too many parked": self.refused, "interrupted": self.interrupted}
+
+
+class Turnstile(Generic[Item]):
+    """Lets items through to ``action`` one at a time, whichever thread or signal brings them.
+
+    An item that arrives while its own thread is inside ``action`` (a signal handler, a finalizer,
+    an object whose ``__repr__`` logs) is parked, and the outer frame handles it before it
+    returns: neither a lock that waits for itself nor an item that vanishes.
+
+    Args:
+        action: Deals with one item.
+        on_error: Gets what ``action`` raised; without it the error goes to who submitted.
+
+    Attributes:
+        entered, passed: Items for which ``action`` was begun, and for which it returned.
+        refused: Items that there was no room to park.
+        interrupted: Items whose ``action`` was ended by a signal handler that raised.
+    """
+
+    __slots__ = (
+        "__weakref__",
+        "_action",
+        "_aside_entered",
+        "_aside_passed",
+        "_lock",
+        "_on_error",
+        "_owner",
+        "_parked",
+        "entered",
+        "interrupted",
+        "passed",
+        "refused",
+    )
+
+    def __init__(
+        self, action: Callable[[Item], None], on_error: Callable[[Exception], None] | None = None
+    ) -> None:
+        self._action = action
+        self._on_error = on_error or _raise
+        self._parked: deque[Item] = deque()
+        self.forget_holder()
+        _turnstiles.add(self)  # type: ignore[arg-type]
+
+    def forget_holder(self) -> None:
+        """Start with a free lock: in a forked child the holder may not exist."""
+        # Re-entrant, because a signal may arrive after the acquisition and before the owner is set.
+        self._lock = threading.RLock()
+        self._owner = _NOBODY
+        self._parked.clear()
+        self.entered = self.passed = self.refused = self.interrupted = 0
+        self._aside_entered = self._aside_passed = 0
+
+    def counts(self) -> "TurnstileCounts":
+        """Return what became of the items so far."""
+        passed = self.passed + self._aside_passed  # first: nothing passes before it entered
+        return TurnstileCounts(
+            passed,
+            self.entered + self._aside_entered,
+            len(self._parked),
+            self.refused,
+            self.interrupted,
+        )
+
+    def submit(self, item: Item) -> None:
+        """Run ``action(item)`` now, or park it for the frame of this thread that is inside."""
+        me = _get_ident()
+        if self._owner == me:
+            self._park(item)
+            return
+        if _is_finalizing():
+            # Who holds the lock now was a daemon thread; it has ended and will not let go.
+            self._lock = threading.RLock()
+        try:
+            with self._lock:
+                self._owner = me
+                try:
+                    self.entered += 1
+                    self._action(item)
+                    self.passed += 1
+                except Exception as error:  # noqa: BLE001 - the owner of the action decides
+                    self._on_error(error)
+                except BaseException:
+                    self.interrupted += 1
+                    raise
+                finally:
+                    self._owner = _NOBODY
+        finally:
+            # Also when a signal handler that parked something goes on to end the program.
+            if self._parked:
+                self._take_parked()
+
+    def deal_with_parked(self, aside: Callable[[Item], None]) -> None:
+        """Run ``aside`` for what is parked if this thread is inside, for its outer frame.
+
+        For a flush in a signal handler, which may end the program without going back.
+        """
+        if self._owner != threading.get_ident():
+            return
+        while self._parked:
+            item = self._parked.popleft()
+            self._aside_entered += 1
+            try:
+                aside(item)
+                self._aside_passed += 1
+            except Exception as error:  # noqa: BLE001 - as in submit
+                self._on_error(error)
+
+    def run(self, task: Callable[[], None]) -> None:
+        """Run ``task`` alone, unless this thread is already inside: then it is left out."""
+        me = threading.get_ident()
+        if self._owner == me:
+            return
+        with self._lock:
+            self._owner = me
+            try:
+                task()
+            finally:
+                self._owner = _NOBODY
+        if self._parked:
+            self._take_parked()
+
+    def _park(self, item: Item) -> None:
+        if len(self._parked) < _MAX_PARKED:
+            self._parked.append(item)
+        else:
+            self.refused += 1
+            warn_once(
+                "parked",
+                f"more than {_MAX_PARKED} records were logged from inside one output and the "
+                "rest is dropped: something that an output calls logs each time.",
+            )
+
+    def _take_parked(self) -> None:
+        while self._parked:
+            try:
+                item = self._parked.popleft()
+            except IndexError:
+                return
+            self.submit(item)
+
+
+def _raise(error: Exception) -> None:
+    raise error
+
+
+def forget_all_holders() -> None:
+    """Free every turnstile; only for a forked child, where no other thread exists."""
+    for turnstile in list(_turnstiles):
+        turnstile.forget_holder()

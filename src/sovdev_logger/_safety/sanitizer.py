@@ -1,0 +1,227 @@
+"""The door to this room: what the call path asks to have its values made safe."""
+
+import math
+from gc import is_tracked
+from itertools import count, islice
+from typing import Any, Final
+
+from sovdev_logger._safety.json_encoding import AS_GIVEN, dumps, orjson_dumps
+from sovdev_logger._safety.json_values import clean_text, describe
+from sovdev_logger._safety.json_walk import MAX_DEPTH, TOO_DEEP, Walk, cut_text
+from sovdev_logger._safety.prefilter import (
+    HAS_NULL,
+    MAY_BE_SECRET,
+    first_look,
+    may_contain_secret,
+)
+from sovdev_logger._safety.redaction import redact_head
+from sovdev_logger._safety.stacktrace import MAX_CHARACTERS, exception_message, exception_text
+
+DEFAULT_MAX_FIELD_BYTES: Final = 65536
+
+_NULL: Final = b"null"
+
+_BRANCHES_TRIED: Final = 16
+
+_MAX_REMEMBERED_KEYS: Final = 4096
+_MAX_KEYS_LEARNED: Final = 64
+_MAX_KEY_CHARACTERS: Final = 128
+
+
+class Sanitizer:
+    """Makes values safe to log: JSON for anything, no credentials, no more bytes than allowed.
+
+    Raises nothing, whatever the values do. Thread and signal safe: it holds no lock.
+
+    Args:
+        max_field_bytes: What one field may take as JSON, at least 256.
+        redact: Whether credentials are replaced by ``[REDACTED]``.
+    """
+
+    def __init__(
+        self, max_field_bytes: int = DEFAULT_MAX_FIELD_BYTES, *, redact: bool = True
+    ) -> None:
+        self._max_bytes = max_field_bytes
+        self._redact = redact
+        # A string of this length cannot exceed the bound, whatever its characters are.
+        self._ordinary_length = max_field_bytes // 6
+        self._cuts = count()
+        self._reads = 0
+        self._harmless_keys: set[object] = set()
+
+    @property
+    def redacts(self) -> bool:
+        """Whether credentials are replaced."""
+        return self._redact
+
+    @property
+    def cut_count(self) -> int:
+        """How many fields were cut so far."""
+        cuts = next(self._cuts) - self._reads
+        self._reads += 1
+        return cuts
+
+    def texts(
+        self, message: str, input_json: object, response_json: object
+    ) -> tuple[str, bytes, bytes]:
+        """Return the safe message, and both values as compact JSON.
+
+        Ordinary values are encoded as they are; only what orjson refuses, what may hold a
+        credential or a number that JSON lacks, and what is too large, is walked.
+        """
+        if orjson_dumps is None or type(message) is not str:
+            return self._walked(message, input_json, response_json)
+        input_text = response_text = b""
+        try:
+            # A dict of plain values alone is not tracked and cannot multiply: the common case.
+            if (is_tracked(input_json) and self._multiplies(input_json)) or (
+                is_tracked(response_json) and self._multiplies(response_json)
+            ):
+                return self._walked(message, input_json, response_json)
+            if input_json is not None:
+                input_text = orjson_dumps(input_json, None, AS_GIVEN)
+            if response_json is not None:
+                response_text = orjson_dumps(response_json, None, AS_GIVEN)
+            found = first_look(message, input_text, response_text)  # refuses a lone surrogate
+            if (
+                len(message) + len(input_text) + len(response_text) > self._ordinary_length
+                and self._exceeds(message, input_text, response_text)
+            ) or (
+                found
+                and self._is_odd(
+                    found, message, input_json, response_json, input_text, response_text
+                )
+            ):
+                return self._walked(message, input_json, response_json)
+        except Exception:  # noqa: BLE001 - orjson's and the values' own errors alike
+            return self._walked(message, input_json, response_json)
+        return message, input_text or _NULL, response_text or _NULL
+
+    def _is_odd(  # noqa: PLR0917
+        self,
+        found: int,
+        message: str,
+        input_json: object,
+        response_json: object,
+        input_text: bytes,
+        response_text: bytes,
+    ) -> bool:
+        """Look closer at what a first look found: may there be a credential, or no number?"""
+        if found & HAS_NULL and _has_non_finite((input_json, response_json)):
+            return True
+        return (
+            self._redact
+            and found & MAY_BE_SECRET != 0
+            and may_contain_secret(
+                b"".join((message.encode(), input_text, response_text)),
+                self._separators(input_json) + self._separators(response_json),
+            )
+        )
+
+    def _separators(self, value: object) -> int:
+        """Return how many colons a value's JSON has between harmless keys and their values.
+
+        Less than there are when a key is not known to be harmless; keys inside of values are not
+        counted either.
+        """
+        if type(value) is not dict:
+            return 0
+        is_harmless = self._harmless_keys.issuperset(value) or self._learn(value)
+        return len(value) if is_harmless else -1
+
+    def _learn(self, value: dict[object, object]) -> bool:
+        """Remember a mapping's harmless keys; return whether all its keys are."""
+        if len(value) > _MAX_KEYS_LEARNED:
+            return False
+        for key in list(value):
+            if len(self._harmless_keys) < _MAX_REMEMBERED_KEYS and _is_harmless(key):
+                self._harmless_keys.add(key)
+        return self._harmless_keys.issuperset(value)
+
+    def _exceeds(self, message: str, input_text: bytes, response_text: bytes) -> bool:
+        """Return whether a field takes more bytes than it may; exact for the two texts."""
+        return (
+            len(input_text) > self._max_bytes
+            or len(response_text) > self._max_bytes
+            or len(message) > self._ordinary_length
+        )
+
+    def _multiplies(self, value: Any) -> bool:
+        """Return whether a value's first branches alone hold more than can fit.
+
+        Lists that hold one another several times may stand for more items than there is memory;
+        the encoder would write out each.
+        """
+        items = 1
+        for _ in range(MAX_DEPTH):
+            if not isinstance(value, (dict, list, tuple)):
+                return False
+            items *= len(value) or 1
+            if items > self._max_bytes:
+                return True
+            inside = islice(value.values() if isinstance(value, dict) else value, _BRANCHES_TRIED)
+            value = next((item for item in inside if isinstance(item, (dict, list, tuple))), None)
+        return False
+
+    def _walked(
+        self, message: str, input_json: object, response_json: object
+    ) -> tuple[str, bytes, bytes]:
+        return self.text(message), self.json_text(input_json), self.json_text(response_json)
+
+    def json_text(self, value: object) -> bytes:
+        """Return any value as compact JSON, redacted and bounded, by way of the walk."""
+        try:
+            walk = Walk(self._max_bytes, redact=self._redact, mark_bytes=0)
+            plain = walk.plain(value)
+            if walk.was_cut:
+                walk = Walk(self._max_bytes, redact=self._redact)
+                plain = walk.plain(value)
+            text, was_cut = dumps(plain), walk.was_cut
+        except RecursionError:  # the caller's own stack is all but full
+            text, was_cut = f'"{TOO_DEEP}"'.encode(), True
+        if was_cut:
+            next(self._cuts)
+        return text
+
+    def text(self, value: object) -> str:
+        """Return any value as text, redacted before it is cut."""
+        whole = str.__str__(value) if isinstance(value, str) else describe(value, str)
+        text = whole if len(whole) <= self._max_bytes else whole[: self._max_bytes + 8192]
+        text = clean_text(text)
+        if self._redact:
+            text = redact_head(text, self._max_bytes)
+        is_short = len(whole) <= self._max_bytes // 6
+        if is_short or (len(whole) <= self._max_bytes and len(dumps(text)) <= self._max_bytes):
+            return text
+        next(self._cuts)
+        return cut_text(text, self._max_bytes, len(whole))
+
+    def exception(self, error: BaseException) -> tuple[str, str]:
+        """Return an exception's message, and its description in at most 350 characters."""
+        message = self.text(exception_message(error))
+        return message, exception_text(error, MAX_CHARACTERS, self._redacted_line)
+
+    def _redacted_line(self, text: str) -> str:
+        if not self._redact:
+            return text[: MAX_CHARACTERS * 2]
+        return redact_head(text, MAX_CHARACTERS * 2)
+
+
+def _is_harmless(key: object) -> bool:
+    return (
+        type(key) is str
+        and len(key) <= _MAX_KEY_CHARACTERS
+        and not may_contain_secret(key.encode("utf-8", "replace"))
+    )
+
+
+def _has_non_finite(value: Any) -> bool:
+    """Return whether a value may hold a float that orjson wrote as null."""
+    if isinstance(value, float):
+        return not math.isfinite(value)
+    if isinstance(value, dict):
+        return any(map(_has_non_finite, value.values()))
+    if isinstance(value, (list, tuple)):
+        return any(map(_has_non_finite, value))
+    # A record or a datetime: the walk knows them.
+    return not (value is None or isinstance(value, (str, int)))

@@ -1,0 +1,1 @@
+"""Adaptive sampling: which entries are kept."""

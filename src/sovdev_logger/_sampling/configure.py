@@ -1,0 +1,258 @@
+"""Sampling for any application: its own loggers, stdlib or structlog, with or without a service."""
+
+import atexit
+import logging
+import math
+import os
+import time
+from collections.abc import Callable
+from typing import Any, Final
+
+from sovdev_logger._delivery.status import SamplingStatus
+from sovdev_logger._runtime.multiprocessing_exit import end_with_multiprocessing_child
+from sovdev_logger._sampling.filter import AdaptiveSampler
+from sovdev_logger._sampling.managed import SamplingStage, start_stage
+from sovdev_logger._sampling.process import current_stage, set_stage
+from sovdev_logger._settings.sampling import (
+    DEFAULT_MAX_PATTERNS,
+    DEFAULT_PATTERN_REPORT_SECONDS,
+    DEFAULT_POLICY_REFRESH_SECONDS,
+    LipServiceSettings,
+    SamplingSettings,
+    check_lipservice,
+)
+
+DEFAULT_SHUTDOWN_SECONDS: Final = 5.0
+_TEAM_VARIABLE: Final = "LIPSERVICE_TEAM_ID"
+_FORMAT: Final = "%(asctime)s %(levelname)s %(name)s %(message)s"
+
+
+class AdaptiveLogging:
+    """What ``configure_adaptive_logging`` set up, and the way to take it down."""
+
+    def __init__(self, stage: SamplingStage, undo: list[Callable[[], object]]) -> None:
+        self._stage = stage
+        self._undo = undo
+
+    def status(self) -> SamplingStatus:
+        """Return the policy that decides, and what was decided so far. Thread and signal safe."""
+        return self._stage.status()
+
+    def shutdown(self, timeout_seconds: float = DEFAULT_SHUTDOWN_SECONDS) -> None:
+        """Send the last report and leave handlers, root logger and structlog as they were.
+
+        A plain call, from any thread, with or without an event loop; safe to repeat. Raises
+        nothing. The exit of the interpreter does it by itself.
+
+        Args:
+            timeout_seconds: How long the last report may take.
+        """
+        self._take_down()
+        self._end(timeout_seconds)
+
+    def _end(self, timeout_seconds: float = DEFAULT_SHUTDOWN_SECONDS) -> None:
+        deadline = time.monotonic() + timeout_seconds
+        self._stage.begin_close(deadline)
+        self._stage.end_close(deadline)
+
+    def _take_down(self) -> None:
+        atexit.unregister(self._end)
+        if current_stage() is self._stage:
+            set_stage(None)
+        while self._undo:
+            self._undo.pop()()
+        if _Current.logging is self:
+            _Current.logging = None
+
+    def _replace(self) -> None:
+        """Make room for another one without waiting: the last report goes out meanwhile."""
+        self._take_down()
+        self._stage.begin_close(time.monotonic() + DEFAULT_SHUTDOWN_SECONDS)
+
+
+class _Current:
+    logging: AdaptiveLogging | None = None
+    uses_structlog = False
+
+
+def configure_adaptive_logging(  # noqa: PLR0917 - the order is LipService's own client's
+    service_name: str,
+    lipservice_url: str,
+    api_key: str | None = None,
+    team_id: int | None = None,
+    policy_refresh_interval: float = DEFAULT_POLICY_REFRESH_SECONDS,
+    pattern_report_interval: float = DEFAULT_PATTERN_REPORT_SECONDS,
+    downstream_handler: logging.Handler | None = None,
+    use_structlog: bool = True,  # noqa: FBT001, FBT002 - as in LipService's own client
+    max_pattern_cache_size: int = DEFAULT_MAX_PATTERNS,
+    fallback_sample_rate: float | None = 1.0,
+) -> AdaptiveLogging:
+    """Sample what the application logs, by the policy that LipService makes for it.
+
+    Nothing here waits for the server. Errors and records with an exception always pass, and so
+    does the first of each pattern. Calling it again replaces what the last call set up. A running
+    sovdev service that does not sample by its own settings follows.
+
+    Args:
+        service_name: What the service is called at LipService.
+        lipservice_url: The server's base URL.
+        api_key: Sent as a bearer token, over TLS or to this machine only.
+        team_id: The team's number there; default is ``LIPSERVICE_TEAM_ID`` of the environment.
+        policy_refresh_interval: Seconds between two looks at the policy, give or take a tenth.
+        pattern_report_interval: Seconds between two reports, give or take a tenth.
+        downstream_handler: The handler that gets what is kept; it is put on the root logger.
+            Without it the handlers that are on the root logger get what is kept, or stderr if
+            there are none.
+        use_structlog: Whether structlog's events are sampled, where it is installed. A chain that
+            the application configured stays, behind the decision; else events go to stdlib.
+        max_pattern_cache_size: How many patterns are told apart at a time.
+        fallback_sample_rate: What is kept while the server has sent no policy: a number from 0 to
+            1, or None for the local defaults by level.
+
+    Raises:
+        ValueError, TypeError: An argument cannot be used; the message says why.
+
+    Specification: sampling, set-up.
+    """
+    settings = SamplingSettings(
+        fallback_rate=_checked_rate(fallback_sample_rate),
+        max_patterns=_checked_count(max_pattern_cache_size),
+        lipservice=check_lipservice(
+            LipServiceSettings(
+                url=_checked_text("lipservice_url", lipservice_url),
+                team_id=_checked_team(team_id),
+                api_key=None if api_key is None else _checked_text("api_key", api_key),
+                policy_refresh_seconds=_checked_seconds(
+                    "policy_refresh_interval", policy_refresh_interval
+                ),
+                pattern_report_seconds=_checked_seconds(
+                    "pattern_report_interval", pattern_report_interval
+                ),
+            )
+        ),
+    )
+    name = _checked_text("service_name", service_name)
+    if downstream_handler is not None and not isinstance(downstream_handler, logging.Handler):
+        raise TypeError(
+            f"downstream_handler must be a logging.Handler, not {type(downstream_handler).__name__}"
+        )
+    if _Current.logging is not None:
+        _Current.logging._replace()  # noqa: SLF001 - its own class's other half
+    undo: list[Callable[[], object]] = []
+    stage = start_stage(settings, name)
+    _sample_handlers(AdaptiveSampler(stage.sampler), downstream_handler, undo)
+    _Current.uses_structlog = use_structlog and _sample_structlog(undo)
+    set_stage(stage)
+    found = _Current.logging = AdaptiveLogging(stage, undo)
+    atexit.register(found._end)  # noqa: SLF001
+    end_with_multiprocessing_child(found, found._end)  # noqa: SLF001
+    return found
+
+
+def get_logger(name: str | None = None) -> Any:
+    """Return a logger whose records are sampled: structlog's where that is set up, else stdlib's.
+
+    Args:
+        name: As for ``logging.getLogger``.
+    """
+    if _Current.uses_structlog:
+        import structlog  # noqa: PLC0415 - an extra
+
+        return structlog.get_logger(name) if name else structlog.get_logger()
+    return logging.getLogger(name)
+
+
+def _sample_handlers(
+    sampler: AdaptiveSampler,
+    downstream: logging.Handler | None,
+    undo: list[Callable[[], object]],
+) -> None:
+    root = logging.getLogger()
+    is_fresh = not root.handlers
+    if downstream is None and is_fresh:
+        downstream = logging.StreamHandler()
+        downstream.setFormatter(logging.Formatter(_FORMAT))
+    if is_fresh and root.level == logging.WARNING:
+        # Nobody has set up logging: info entries would go nowhere, though counted as kept.
+        root.setLevel(logging.INFO)
+        undo.append(lambda: root.setLevel(logging.WARNING))
+    if downstream is not None and downstream not in root.handlers:
+        root.addHandler(downstream)
+        added = downstream
+        undo.append(lambda: root.removeHandler(added))
+    for handler in [downstream] if downstream is not None else root.handlers[:]:
+        handler.addFilter(sampler)
+        undo.append(lambda handler=handler: handler.removeFilter(sampler))  # type: ignore[misc]
+
+
+def _sample_structlog(undo: list[Callable[[], object]]) -> bool:
+    try:
+        from sovdev_logger._sampling.structlog_chain import configure_structlog  # noqa: PLC0415
+    except ImportError:
+        return False
+    undo.append(configure_structlog())
+    undo.append(_forget_structlog)
+    return True
+
+
+def _forget_structlog() -> None:
+    _Current.uses_structlog = False
+
+
+def _checked_text(name: str, value: object) -> str:
+    if not isinstance(value, str):
+        raise TypeError(f"{name} must be a str, not {type(value).__name__}")
+    if not value.strip():
+        raise ValueError(f"{name} is blank")
+    return value.strip()
+
+
+def _checked_team(team_id: int | None) -> int:
+    if team_id is None:
+        text = os.environ.get(_TEAM_VARIABLE, "").strip()
+        if not text.isdecimal():
+            raise ValueError(
+                f"team_id is missing: give the team's number at LipService, or set {_TEAM_VARIABLE}"
+            )
+        return int(text)
+    if isinstance(team_id, bool) or not isinstance(team_id, int):
+        raise TypeError(f"team_id must be an int, not {type(team_id).__name__}")
+    return team_id
+
+
+def _checked_seconds(name: str, value: float) -> float:
+    if isinstance(value, bool) or not isinstance(value, (int, float)):
+        raise TypeError(f"{name} must be a number of seconds, not {type(value).__name__}")
+    if not (math.isfinite(value) and value > 0):
+        raise ValueError(f"{name} must be a positive number of seconds, not {value!r}")
+    return float(value)
+
+
+def _checked_count(value: int) -> int:
+    if isinstance(value, bool) or not isinstance(value, int):
+        raise TypeError(f"max_pattern_cache_size must be an int, not {type(value).__name__}")
+    if value < 1:
+        raise ValueError(f"max_pattern_cache_size must be at least 1, not {value}")
+    return value
+
+
+def _checked_rate(value: float | None) -> float | None:
+    if value is None:
+        return None
+    if isinstance(value, bool) or not isinstance(value, (int, float)):
+        raise TypeError(
+            f"fallback_sample_rate must be a number or None, not {type(value).__name__}"
+        )
+    if not 0.0 <= value <= 1.0:
+        raise ValueError(f"fallback_sample_rate must be from 0 to 1, not {value!r}")
+    return float(value)
+
+
+def _reset_after_fork() -> None:
+    found = _Current.logging
+    if found is not None:
+        end_with_multiprocessing_child(found, found._end)  # noqa: SLF001
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_reset_after_fork)

@@ -1,0 +1,1 @@
+"""One initialised service: its logger, its outputs, and its life."""

@@ -1,0 +1,319 @@
+"""The call path: one call becomes one entry, one stdlib record and one count."""
+
+import logging
+import threading
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Protocol
+
+from sovdev_logger._entry.arguments import UNKNOWN_FUNCTION, OddArguments
+from sovdev_logger._entry.call_site import Source, source_of_caller
+from sovdev_logger._entry.context import ActiveSpan, request_fields
+from sovdev_logger._entry.entry import (
+    FIELDS_OF_EVERY_ENTRY,
+    LEFT_OUT_ENTRY,
+    Entry,
+    Fields,
+    Identity,
+)
+from sovdev_logger._entry.exception_fields import describe_exception
+from sovdev_logger._entry.identifiers import (
+    Clock,
+    new_trace_id,
+    new_uuid,
+    next_trace_id,
+    next_uuid,
+)
+from sovdev_logger._entry.levels import BY_EXACT_NAME, STDLIB_NUMBERS, Level, level_of_number
+from sovdev_logger._entry.log_types import TRANSACTION
+from sovdev_logger._entry.peers import PeerResolver
+from sovdev_logger._entry.sample_rate import LEFT_OUT
+from sovdev_logger._entry.stdlib_records import ENTRY_ATTRIBUTE, extra_of, make_record
+from sovdev_logger._outputs.handler import OutputHandler
+from sovdev_logger._runtime.selflog import warn_once
+from sovdev_logger._safety.json_encoding import Fragment
+from sovdev_logger._safety.sanitizer import Sanitizer
+
+if TYPE_CHECKING:
+    from sovdev_logger._sampling.managed import SamplingStage
+
+
+class EntryCounter(Protocol):
+    """What counts entries for metrics."""
+
+    def count(self, peer: str, level: Level, log_type: str, *, failed: bool) -> None:
+        """Add one; ``failed`` says that an exception was given."""
+
+
+class SovdevLogger:
+    """Builds entries and hands them to one stdlib logger. Nothing here raises into a caller.
+
+    Safe to use from threads, tasks, signal handlers and finalizers: it holds no lock.
+
+    Attributes:
+        sampling: Decides what is kept; None keeps everything.
+        finds_source: Whether an output wants to know the caller's file and line.
+        wanted_levels: By stdlib number whether a call does anything: what ``isEnabledFor`` found,
+            which logging itself forgets when a level is set. Asking it costs as much as the rest
+            of a call that is not wanted. All are wanted where calls are counted.
+        is_left_out_unmade: Whether no output wants what is left out, so that it need not be made.
+    """
+
+    def __init__(  # noqa: PLR0917
+        self,
+        identity: Identity,
+        peers: PeerResolver,
+        sanitizer: Sanitizer,
+        stdlib_logger: logging.Logger,
+        active_span: Callable[[], ActiveSpan | None],
+        counter: EntryCounter | None = None,
+        clock: Clock | None = None,
+    ) -> None:
+        self.identity = identity
+        self.peers = peers
+        self.sanitizer = sanitizer
+        self.stdlib_logger = stdlib_logger
+        self._active_span = active_span
+        self._counter = counter
+        self._clock = clock or Clock()
+        self.outputs: list[OutputHandler] = []
+        self.sampling: SamplingStage | None = None
+        self.is_left_out_unmade = False
+        self.finds_source = False
+        self._odd = OddArguments(sanitizer, peers)
+        self._functions = self._odd.functions
+        self._enabled: dict[int, bool] = getattr(stdlib_logger, "_cache", {})
+        self.wanted_levels = (
+            self._enabled if counter is None else dict.fromkeys(STDLIB_NUMBERS.values(), True)
+        )
+
+    @property
+    def identity(self) -> Identity:
+        """What is the same in every entry of this process."""
+        return self._identity
+
+    @identity.setter
+    def identity(self, identity: Identity) -> None:
+        self._identity = identity
+        # A copy of all fields, of which some are then set, costs half of what a new dict does.
+        names = FIELDS_OF_EVERY_ENTRY
+        self._blank: Fields = dict.fromkeys(names) | identity._asdict()
+        at = names.index("trace_id") + 1
+        in_span = (*names[:at], "span_id", *names[at:])
+        self._blank_in_span: Fields = dict.fromkeys(in_span) | identity._asdict()
+
+    def log(  # noqa: C901, PLR0912, PLR0917 - written out: a call costs what a field does
+        self,
+        level: object,
+        function_name: object,
+        message: object,
+        peer_service: object,
+        input_json: object = None,
+        response_json: object = None,
+        exception: object = None,
+        trace_id: object = None,
+        log_type: str = TRANSACTION,
+    ) -> None:
+        """Make an entry of one call and hand it to the outputs (specification: API)."""
+        try:
+            try:
+                found = BY_EXACT_NAME[level]
+            except Exception:  # noqa: BLE001 - unknown, unhashable, or a hash that fails
+                found = self._odd.level(level)
+            stdlib_logger = self.stdlib_logger
+            if stdlib_logger.disabled:
+                stdlib_logger.disabled = False  # dictConfig disables the loggers it does not name
+            try:
+                is_enabled = self._enabled[found.stdlib_number]
+            except KeyError:
+                is_enabled = stdlib_logger.isEnabledFor(found.stdlib_number)
+            counter = self._counter
+            if counter is None and not is_enabled:
+                return
+            try:
+                peer = self.peers.known[peer_service]
+            except Exception:  # noqa: BLE001
+                peer = self._odd.peer(peer_service)
+            if counter is not None:
+                failed = exception is not None and exception is not False
+                counter.count(peer, found, log_type, failed=failed)
+                if not is_enabled:
+                    return
+            rate = None
+            sampling = self.sampling
+            if sampling is not None:
+                rate = sampling.rate_of_call(found, message, exception, trace_id, log_type)
+                if not rate and self.is_left_out_unmade:
+                    for output in self.outputs:
+                        if found.stdlib_number >= output.level:
+                            output.leave_out()
+                    return
+            try:
+                function = self._functions[function_name]
+            except Exception:  # noqa: BLE001
+                function = self._odd.function(function_name)
+            entry = self._entry(
+                found,
+                function,
+                message,
+                peer,
+                input_json,
+                response_json,
+                exception,
+                trace_id,
+                log_type,
+                self._clock.time_ns(),
+            )
+            if rate is not None:
+                entry.sample_rate = rate
+            if self.finds_source:
+                entry.source = source_of_caller()
+            if (
+                stdlib_logger.handlers != self.outputs
+                or stdlib_logger.propagate
+                or stdlib_logger.filters
+            ):
+                stdlib_logger.handle(make_record(entry))
+                return
+            # Nobody but our outputs listens: they need no record, which costs as much as the rest.
+            for output in self.outputs:
+                if found.stdlib_number >= output.level:
+                    output.take(entry)
+        except Exception as error:  # noqa: BLE001 - a logging call never hurts its host
+            _say_defect(error)
+
+    def resolve_peer(self, peer_service: object) -> str:
+        """Return the system id of a peer; one that is not defined is warned about and kept."""
+        try:
+            return self.peers.known[peer_service]
+        except Exception:  # noqa: BLE001 - unknown, unhashable, or a hash that fails
+            return self._odd.peer(peer_service)
+
+    def adopt(self, record: logging.LogRecord) -> Entry | None:
+        """Return the entry of a record that plain ``logging`` made, and count it once.
+
+        The peer is INTERNAL and the function is the caller's; ``extra`` becomes the input. None
+        after a defect of ours, which is said.
+        """
+        try:
+            entry = self._entry_of_record(record)
+        except Exception as error:  # noqa: BLE001 - plain logging calls do not raise either
+            _say_defect(error)
+            return None
+        record.__dict__[ENTRY_ATTRIBUTE] = entry
+        return entry
+
+    def _entry_of_record(self, record: logging.LogRecord) -> Entry:
+        level = level_of_number(record.levelno)
+        rate = self.sampling.rate_of_record(record) if self.sampling is not None else None
+        error = record.exc_info[1] if record.exc_info else None
+        if self._counter is not None:
+            own_name = self.identity.service_name
+            self._counter.count(own_name, level, TRANSACTION, failed=error is not None)
+        if rate == LEFT_OUT and self.is_left_out_unmade:
+            return LEFT_OUT_ENTRY
+        try:
+            message: object = record.getMessage()
+        except Exception:  # noqa: BLE001 - the arguments may not fit the format, or raise
+            message = f"{self.sanitizer.text(record.msg)} {self.sanitizer.text(record.args)}"
+        entry = self._entry(
+            level,
+            self._function_of(record),
+            message,
+            self.identity.service_name,
+            extra_of(record),
+            None,
+            error,
+            None,
+            TRANSACTION,
+            int(record.created * 1e9),
+        )
+        entry.sample_rate = rate
+        if self.finds_source:
+            entry.source = Source(record.pathname, record.lineno, record.funcName or "")
+        return entry
+
+    def _entry(  # noqa: PLR0917
+        self,
+        level: Level,
+        function: str,
+        message: object,
+        peer: str,
+        input_json: object,
+        response_json: object,
+        exception: object,
+        trace_id: object,
+        log_type: str,
+        now_ns: int,
+    ) -> Entry:
+        if type(message) is not str or not message:
+            message = self._odd.message(message)
+        text, input_text, response_text = self.sanitizer.texts(message, input_json, response_json)
+        active, span_id = self._active_span(), None
+        if active is None and trace_id is None:
+            try:
+                digits: str | None = next_trace_id()
+            except IndexError:
+                digits = new_trace_id()
+            trace = digits
+        else:
+            trace, span_id, digits = self._place_in_trace(active, trace_id)
+        if span_id is None:
+            fields = self._blank.copy()
+        else:
+            fields = self._blank_in_span.copy()
+            fields["span_id"] = span_id
+        fields["timestamp"] = self._clock.iso(now_ns)
+        fields["level"] = level.name
+        fields["peer_service"] = peer
+        fields["function_name"] = function
+        fields["log_type"] = log_type
+        fields["message"] = text
+        fields["trace_id"] = trace
+        try:
+            fields["event_id"] = next_uuid()
+        except IndexError:
+            fields["event_id"] = new_uuid()
+        fields["input_json"] = Fragment(input_text)
+        fields["response_json"] = Fragment(response_text)
+        context = request_fields()
+        if context is not None:
+            fields.update(context)
+        if exception is not None:
+            describe_exception(fields, exception, self.sanitizer)
+        entry = Entry()
+        entry.fields = fields
+        entry.level = level
+        entry.time_ns = now_ns
+        entry.input_text = input_text
+        entry.response_text = response_text
+        entry.trace_digits = digits
+        entry.exception = exception if isinstance(exception, BaseException) else None
+        entry.sample_rate = entry.source = None
+        entry._line = None  # noqa: SLF001 - a constructor's call would cost twice as much
+        return entry
+
+    def _place_in_trace(
+        self, active: ActiveSpan | None, trace_id: object
+    ) -> tuple[str, str | None, str | None]:
+        """Return an entry's trace id, its span's id, and the trace id's digits if it is valid."""
+        given, digits = ("", None) if trace_id is None else self._odd.trace_id(trace_id)
+        if given:
+            is_inside = active is not None and digits == active.trace_id
+            return given, active.span_id if active is not None and is_inside else None, digits
+        if active is None:
+            fresh = new_trace_id()
+            return fresh, None, fresh
+        return active.trace_id, active.span_id, active.trace_id
+
+    def _function_of(self, record: logging.LogRecord) -> str:
+        known = self._functions.get(record.funcName)
+        return known or self._odd.function(record.funcName or record.module or UNKNOWN_FUNCTION)
+
+
+def _say_defect(error: Exception) -> None:
+    kind = type(error).__name__
+    warn_once(
+        f"defect:{kind}",
+        f"an entry was lost to a {kind} inside the logger in thread "
+        f"{threading.current_thread().name}; this is a defect of sovdev-logger, please report it.",
+    )

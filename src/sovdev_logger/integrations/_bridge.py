@@ -1,0 +1,27 @@
+"""Records of other loggers, on their way to the outputs of the service."""
+
+import logging
+from collections.abc import Callable
+
+from sovdev_logger._entry.stdlib_records import GIVEN_ATTRIBUTE
+from sovdev_logger._outputs.handler import OutputHandler
+from sovdev_logger._service.instance import Holder
+
+Wanted = Callable[[OutputHandler], bool]
+
+
+def give_to_outputs(record: logging.LogRecord, wanted: Wanted | None = None) -> None:
+    """Hand a record to the outputs of the service, as if its own logger had got it; once.
+
+    Does nothing before ``sovdev_initialize``, and for a record that was handed over before. Raises
+    nothing.
+    """
+    service = Holder.service
+    if service is None or record.levelno < service.attachment.stdlib_logger.level:
+        return
+    if GIVEN_ATTRIBUTE in record.__dict__:
+        return
+    record.__dict__[GIVEN_ATTRIBUTE] = True
+    for output in list(service.attachment.outputs):
+        if record.levelno >= output.level and (wanted is None or wanted(output)):
+            output.handle(record)

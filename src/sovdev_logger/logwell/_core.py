@@ -1,0 +1,239 @@
+"""What a client and its children share: the queue, the sender and the callbacks."""
+
+import atexit
+import os
+import threading
+import time
+import weakref
+from collections.abc import Callable, Sequence
+from contextlib import suppress
+from dataclasses import dataclass
+from typing import Final
+
+from sovdev_logger._delivery.backlog import BatchLimits
+from sovdev_logger._delivery.backoff import Backoff
+from sovdev_logger._delivery.http_transport import HttpResult, HttpTransport
+from sovdev_logger._delivery.ledger import NOT_SENT
+from sovdev_logger._delivery.results import FlushResult, SendResult
+from sovdev_logger._delivery.sender import BatchSender
+from sovdev_logger._outputs.logwell.exporter import (
+    MAX_REQUEST_BYTES,
+    LogwellExporter,
+    logwell_transport,
+)
+from sovdev_logger._runtime.multiprocessing_exit import end_with_multiprocessing_child
+from sovdev_logger._runtime.selflog import warn, warn_once
+from sovdev_logger._runtime.turnstile import Turnstile
+from sovdev_logger._settings.delivery import DeliverySettings
+from sovdev_logger._settings.logwell import LogwellSettings
+from sovdev_logger.logwell.errors import (
+    NETWORK_ERROR,
+    QUEUE_OVERFLOW,
+    VALIDATION_ERROR,
+    LogwellError,
+    error_of,
+)
+
+EXIT_TIMEOUT_SECONDS: Final = 5.0
+
+OnError = Callable[[LogwellError], object]
+OnFlush = Callable[[int], object]
+
+_BASE_BACKOFF_SECONDS: Final = 0.1
+_MAX_BACKOFF_SECONDS: Final = 10.0
+_ONE_SEVERITY: Final = 21
+"""All records are in one lane of the queue, so that the oldest go first, whatever their level."""
+
+
+@dataclass(frozen=True, slots=True)
+class Callbacks:
+    """What the application wants to hear; one that raises is said once and hurts nobody."""
+
+    on_error: OnError | None = None
+    on_flush: OnFlush | None = None
+
+    def error(self, error: LogwellError) -> None:
+        """Tell about something that went wrong."""
+        if self.on_error is not None:
+            _call(self.on_error, error)
+
+    def flushed(self, count: int) -> None:
+        """Tell how many records of a batch the server took."""
+        if self.on_flush is not None:
+            _call(self.on_flush, count)
+
+
+class Core:
+    """The queue and the sender of a client and its children.
+
+    Any thread, task, signal handler or finalizer may put records.
+    """
+
+    def __init__(self, settings: LogwellSettings, callbacks: Callbacks) -> None:
+        self.callbacks = callbacks
+        self._max_queue_size = settings.queue_size or 1
+        transport = logwell_transport(settings)
+        self._transport = transport
+        self._sender = BatchSender(
+            "logwell records",
+            _TellingExporter(LogwellExporter(transport, settings), settings, callbacks),
+            settings=DeliverySettings(queue_max_records=self._max_queue_size),
+            limits=BatchLimits(
+                # What is on its way counts in the queue, and must leave room for what is newer.
+                min(settings.batch_size, max(1, self._max_queue_size // 2)),
+                MAX_REQUEST_BYTES,
+                settings.flush_interval_seconds,
+            ),
+            backoff=Backoff(_BASE_BACKOFF_SECONDS, _MAX_BACKOFF_SECONDS),
+        )
+        self._turnstile: Turnstile[bytes] = Turnstile(self._put)
+        self._sender.start()
+        _live.add(self)
+        # A client that nobody holds any more sends what it has, and its thread ends.
+        finalizer = weakref.finalize(self, _end_without_waiting, self._sender, transport)
+        finalizer.atexit = False
+        end_with_multiprocessing_child(self, self.end)
+
+    @property
+    def queue_size(self) -> int:
+        """How many records are in memory."""
+        return self._sender.open_count() + self._turnstile.counts().parked
+
+    def put(self, record: bytes) -> None:
+        """Queue a finished record; over the bound the oldest go, and the application hears it."""
+        before = self._sender.overflow_count
+        self._turnstile.submit(record)
+        for _ in range(self._sender.overflow_count - before):
+            self.callbacks.error(
+                LogwellError(
+                    f"the queue is full ({self._max_queue_size} records): the oldest is dropped",
+                    QUEUE_OVERFLOW,
+                )
+            )
+
+    def flush(self, timeout_seconds: float) -> FlushResult:
+        """Wait until everything so far has been tried."""
+        self._turnstile.deal_with_parked(self._put)
+        return self._sender.flush(timeout_seconds)
+
+    def close(self, timeout_seconds: float) -> FlushResult:
+        """Send what is left, then take nothing more; what cannot be sent is said."""
+        was_closed = self._sender.is_closed
+        lost_before = self._lost
+        self._turnstile.deal_with_parked(self._put)
+        result = self._sender.close(timeout_seconds)
+        self._transport.close()
+        lost = self._lost - lost_before
+        if lost and not was_closed:
+            message = f"{lost} records could not be sent before the end: {result.reason}"
+            self.callbacks.error(LogwellError(message, NETWORK_ERROR))
+            warn(f"not delivered to Logwell: {message}.")
+        return result
+
+    @property
+    def _lost(self) -> int:
+        return self._sender.status().dropped_by_reason.get(NOT_SENT, 0)
+
+    def end(self) -> None:
+        """Close within the time that an exit may take."""
+        self.close(EXIT_TIMEOUT_SECONDS)
+
+    def reset_after_fork(self) -> None:
+        """Start empty in a forked child: what is queued is the parent's to send."""
+        self._transport.forget()
+        self._sender.reset_after_fork()
+        end_with_multiprocessing_child(self, self.end)
+
+    def _put(self, record: bytes) -> None:
+        self._sender.put(record, _ONE_SEVERITY)
+        # What is being sent, or failed and waits to be sent again, counts too.
+        self._sender.drop_oldest_beyond(self._max_queue_size)
+
+
+class _TellingExporter:
+    """Sends as another exporter does, and tells the application what became of it."""
+
+    def __init__(
+        self, exporter: LogwellExporter, settings: LogwellSettings, callbacks: Callbacks
+    ) -> None:
+        self.context = exporter.context
+        self.suffix = exporter.suffix
+        self.advice = "Check the endpoint and the API key."
+        self._exporter = exporter
+        self._callbacks = callbacks
+        self._max_retries = settings.max_retries
+        self._failing: bytes | None = None
+        self._failures = 0
+
+    def body(self, items: Sequence[bytes], context: bytes) -> bytes:
+        """Return the request for some records."""
+        return self._exporter.body(items, context)
+
+    def send(self, items: Sequence[bytes], context: bytes, timeout_seconds: float) -> SendResult:
+        """Send records as one request, and tell what became of them."""
+        result = self._exporter.send(items, context, timeout_seconds)
+        if result.retryable:
+            self._tell_failure(items[0], result)
+            return result
+        self._failures = 0
+        if result.is_refused:
+            if len(items) == 1:  # more are halved, and tried again
+                self._callbacks.error(self._error(result))
+            return result
+        if result.delivered:
+            self._callbacks.flushed(result.delivered)
+        if result.rejected:
+            message = f"the server rejected {result.rejected} records: {result.reason}"
+            self._callbacks.error(LogwellError(message, VALIDATION_ERROR, 200))
+        return result
+
+    def _tell_failure(self, first: bytes, result: SendResult) -> None:
+        """Tell about a batch that failed, once: after its retries, or at once without any."""
+        if first != self._failing:
+            self._failing, self._failures = first, 0
+        self._failures += 1
+        error = self._error(result)
+        if self._failures == (self._max_retries + 1 if error.retryable else 1):
+            self._callbacks.error(error)
+
+    def _error(self, result: SendResult) -> LogwellError:
+        return error_of(self._exporter.last_answer or HttpResult(None), result.reason or "failed")
+
+
+def _call(callback: Callable[..., object], argument: object) -> None:
+    try:
+        callback(argument)
+    except Exception as error:  # noqa: BLE001 - whatever it is, it is the application's
+        warn_once(
+            f"logwell-callback:{type(error).__name__}",
+            f"a callback of a Logwell client raised {type(error).__name__}; that is ignored.",
+        )
+
+
+def _end_without_waiting(sender: BatchSender, transport: HttpTransport) -> None:
+    def end() -> None:
+        sender.close(EXIT_TIMEOUT_SECONDS)
+        transport.close()
+
+    thread = threading.Thread(target=end, name="sovdev-logwell-end", daemon=True)
+    with suppress(RuntimeError):  # the interpreter is ending, and has asked for the end already
+        thread.start()
+
+
+_live: "weakref.WeakSet[Core]" = weakref.WeakSet()
+
+
+def _end_all() -> None:
+    deadline = time.monotonic() + EXIT_TIMEOUT_SECONDS
+    for core in list(_live):
+        core.close(max(0.1, deadline - time.monotonic()))
+
+
+def _reset_after_fork() -> None:
+    for core in list(_live):
+        core.reset_after_fork()
+
+
+atexit.register(_end_all)
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_reset_after_fork)

@@ -1,0 +1,55 @@
+"""Adaptive sampling: which entries are kept, and which are counted and left out.
+
+Switched on for a service with ``SOVDEV_SAMPLING``, and for any application with
+
+    from sovdev_logger.sampling import configure_adaptive_logging, get_logger
+
+    configure_adaptive_logging("orders", "https://lipservice.example", team_id=7)
+    get_logger("orders.api").info("order placed", order_id=17)
+"""
+
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from sovdev_logger._sampling.configure import (
+        AdaptiveLogging,
+        configure_adaptive_logging,
+        get_logger,
+    )
+    from sovdev_logger._sampling.filter import AdaptiveSampler
+    from sovdev_logger._sampling.signature import pattern_of, signature_of
+
+__all__ = [
+    "AdaptiveLogging",
+    "AdaptiveSampler",
+    "configure_adaptive_logging",
+    "get_logger",
+    "pattern_of",
+    "signature_of",
+]
+
+_HOMES = {
+    "AdaptiveLogging": "configure",
+    "AdaptiveSampler": "filter",
+    "configure_adaptive_logging": "configure",
+    "get_logger": "configure",
+    "pattern_of": "signature",
+    "signature_of": "signature",
+}
+
+
+def __getattr__(name: str) -> Any:
+    # A service that does not sample does not pay for the import.
+    if name not in _HOMES:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    from importlib import import_module  # noqa: PLC0415
+
+    return getattr(import_module(f"sovdev_logger._sampling.{_HOMES[name]}"), name)
+
+
+if __name__ == "__main__":
+    import sys
+
+    from sovdev_logger._sampling.cli import main
+
+    sys.exit(main())
