@@ -135,7 +135,7 @@ def _calls(rounds: int, count: int) -> str:
     log.sovdev_initialize(call.SERVICE, call.VERSION, call.PEERS)
     stage = current_stage()
     assert stage is not None, "the environment switches sampling on"
-    keep, leave_out = uniform_policy(1.0), uniform_policy(0.0)
+    keep, count_sampled_out = uniform_policy(1.0), uniform_policy(0.0)
 
     def with_policy(policy: Policy) -> Callable[[], None]:
         def log_it() -> None:
@@ -156,7 +156,7 @@ def _calls(rounds: int, count: int) -> str:
 
     calls = {
         "kept": with_policy(keep),
-        "left out": with_policy(leave_out),
+        "left out": with_policy(count_sampled_out),
         "nothing": only(keep),
     }
     found = time_in_turns(calls, rounds, count)

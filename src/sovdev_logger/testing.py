@@ -21,7 +21,7 @@ from sovdev_logger._api.service import DEFAULT_VERSION
 from sovdev_logger._entry.context import replace_request_fields, request_fields
 from sovdev_logger._entry.entry import Entry, Identity
 from sovdev_logger._entry.identifiers import new_uuid
-from sovdev_logger._outputs.handler import Adopt, OutputHandler
+from sovdev_logger._outputs.handler import EntryFactory, OutputHandler
 from sovdev_logger._runtime import selflog
 from sovdev_logger._service.instance import Holder
 from sovdev_logger._service.service import Service
@@ -76,8 +76,8 @@ class Captured:
 
 
 class _CaptureHandler(OutputHandler):
-    def __init__(self, captured: Captured, adopt: Adopt) -> None:
-        super().__init__(adopt)
+    def __init__(self, captured: Captured, entry_from_record: EntryFactory) -> None:
+        super().__init__(entry_from_record)
         self._captured = captured
 
     def write(self, entry: Entry) -> None:
@@ -100,7 +100,9 @@ class _Recorder:
         identity = Identity(service_name, version, new_uuid())
         service = Service(identity, peers, Settings(console=False))
         service.attachment.set_others_aside()
-        service.attachment.add("capture", _CaptureHandler(self._captured, service.adopt))
+        service.attachment.add(
+            "capture", _CaptureHandler(self._captured, service.entry_from_record)
+        )
         self._services.append(service)
         return service
 

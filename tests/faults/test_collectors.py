@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from sovdev_logger._delivery.http_transport import HttpTransport
-from sovdev_logger._settings.otlp import SignalTarget
+from sovdev_logger._settings.otlp import HttpEndpoint
 from support.otlp_receiver import OtlpReceiver
 from support.processes import breaks_with, finish, program, run, same, start
 from support.service import read_lines
@@ -242,7 +242,7 @@ show()
     assert path.stat().st_mode & 0o777 == 0o600
     # What was set aside is a request: sent as it is, it is what the collector refused.
     with OtlpReceiver() as receiver:
-        transport = HttpTransport(SignalTarget(f"{receiver.endpoint}/v1/logs"))
+        transport = HttpTransport(HttpEndpoint(f"{receiver.endpoint}/v1/logs"))
         assert transport.post(path.read_bytes()).accepted
         transport.close()
         assert same(receiver.messages(), ["poison"])

@@ -449,13 +449,13 @@ def test_sigterm_in_the_middle_of_loguru_leaves_a_record(tmp_path: Path) -> None
     body = (
         INITIALISE
         + """
-from sovdev_logger._outputs.loguru.queue import BoundedQueue
-put = BoundedQueue.put
+from sovdev_logger._outputs.loguru.queue import SeverityQueue
+put = SeverityQueue.put
 def put_and_end(self, message):
-    BoundedQueue.put = put
+    SeverityQueue.put = put
     put(self, message)
     os.kill(os.getpid(), signal.SIGTERM)
-BoundedQueue.put = put_and_end
+SeverityQueue.put = put_and_end
 logger.info("the last words")
 print("goes on")
 """

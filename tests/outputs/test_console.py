@@ -235,10 +235,10 @@ def test_json_format_by_variable(
 def test_an_entry_is_not_adopted_twice() -> None:
     adopted: list[logging.LogRecord] = []
 
-    def adopt(record: logging.LogRecord) -> Entry | None:
+    def entry_from_record(record: logging.LogRecord) -> Entry | None:
         adopted.append(record)
         return None
 
-    handler = ConsoleHandler(adopt, stream=io.StringIO)
+    handler = ConsoleHandler(entry_from_record, stream=io.StringIO)
     handler.handle(logging.makeLogRecord({"msg": "plain"}))
     assert len(adopted) == 1

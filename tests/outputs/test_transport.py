@@ -19,7 +19,7 @@ from sovdev_logger._delivery.http_transport import HttpResult, HttpTransport
 from sovdev_logger._delivery.otlp_wire import length_delimited, make_context, varint, wrap
 from sovdev_logger._outputs.otlp.exporter import TURNED_AWAY_PAUSE_SECONDS, OtlpExporter
 from sovdev_logger._runtime.own_traffic import is_own_traffic, own_traffic
-from sovdev_logger._settings.otlp import SignalTarget
+from sovdev_logger._settings.otlp import HttpEndpoint
 from support.otlp_receiver import OtlpReceiver
 
 
@@ -31,12 +31,12 @@ def receiver() -> Iterator[OtlpReceiver]:
 
 @pytest.fixture
 def transport(receiver: OtlpReceiver) -> Iterator[HttpTransport]:
-    made = HttpTransport(SignalTarget(f"{receiver.endpoint}/v1/logs", timeout_seconds=5))
+    made = HttpTransport(HttpEndpoint(f"{receiver.endpoint}/v1/logs", timeout_seconds=5))
     yield made
     made.close()
 
 
-def post(target: SignalTarget, body: bytes = b"") -> HttpResult:
+def post(target: HttpEndpoint, body: bytes = b"") -> HttpResult:
     transport = HttpTransport(target)
     try:
         return transport.post(body)
@@ -51,7 +51,7 @@ def test_a_post_arrives(transport: HttpTransport, receiver: OtlpReceiver) -> Non
 
 def test_headers_and_gzip(receiver: OtlpReceiver) -> None:
     headers = {"Authorization": "Bearer abc", "Host": "otel.localhost"}
-    target = SignalTarget(f"{receiver.endpoint}/v1/logs", headers, gzip=True)
+    target = HttpEndpoint(f"{receiver.endpoint}/v1/logs", headers, gzip=True)
     body = wrap([], make_context({"k": "v" * 1000}, "scope"))
     assert post(target, body).accepted
     request = receiver.requests[0]
@@ -125,13 +125,13 @@ def test_nobody_listens() -> None:
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]
-    result = post(SignalTarget(f"http://127.0.0.1:{port}/"))
+    result = post(HttpEndpoint(f"http://127.0.0.1:{port}/"))
     assert (result.status, result.retryable) == (None, True)
     assert "refused" in (result.error or "")
 
 
 def test_an_unknown_host() -> None:
-    result = post(SignalTarget("http://no-such-host.invalid/"))
+    result = post(HttpEndpoint("http://no-such-host.invalid/"))
     assert result.status is None
     assert result.error
 
@@ -185,7 +185,7 @@ def test_something_that_is_no_http(transport: HttpTransport, receiver: OtlpRecei
 
 
 def test_plain_http_where_tls_was_asked_for(receiver: OtlpReceiver) -> None:
-    target = SignalTarget(receiver.endpoint.replace("http:", "https:"), timeout_seconds=2)
+    target = HttpEndpoint(receiver.endpoint.replace("http:", "https:"), timeout_seconds=2)
     result = post(target)
     assert result.status is None
     assert "SSL" in (result.error or "")
@@ -203,7 +203,7 @@ def tls_receiver() -> Iterator[OtlpReceiver]:
 
 
 def test_a_certificate_that_nobody_vouches_for_is_refused(tls_receiver: OtlpReceiver) -> None:
-    result = post(SignalTarget(f"{tls_receiver.endpoint}/v1/logs", timeout_seconds=5))
+    result = post(HttpEndpoint(f"{tls_receiver.endpoint}/v1/logs", timeout_seconds=5))
     assert result.status is None
     assert "CERTIFICATE_VERIFY_FAILED" in (result.error or "")
     assert tls_receiver.requests == []
@@ -212,13 +212,13 @@ def test_a_certificate_that_nobody_vouches_for_is_refused(tls_receiver: OtlpRece
 def test_a_certificate_of_the_targets_own_authority_is_accepted(
     tls_receiver: OtlpReceiver,
 ) -> None:
-    target = SignalTarget(f"{tls_receiver.endpoint}/v1/logs", timeout_seconds=5, ca_file=PEM)
+    target = HttpEndpoint(f"{tls_receiver.endpoint}/v1/logs", timeout_seconds=5, ca_file=PEM)
     assert post(target).accepted
 
 
 def test_a_certificate_for_another_host_is_refused(tls_receiver: OtlpReceiver) -> None:
     url = tls_receiver.endpoint.replace("127.0.0.1", "127.0.0.2")
-    result = post(SignalTarget(f"{url}/v1/logs", timeout_seconds=5, ca_file=PEM))
+    result = post(HttpEndpoint(f"{url}/v1/logs", timeout_seconds=5, ca_file=PEM))
     assert result.status is None
     assert tls_receiver.requests == []
 
@@ -229,14 +229,14 @@ def test_a_client_shows_its_certificate() -> None:
     context.load_verify_locations(PEM)
     context.verify_mode = ssl.CERT_REQUIRED
     with OtlpReceiver(tls=context) as receiver:
-        target = SignalTarget(f"{receiver.endpoint}/v1/logs", timeout_seconds=5, ca_file=PEM)
+        target = HttpEndpoint(f"{receiver.endpoint}/v1/logs", timeout_seconds=5, ca_file=PEM)
         assert not post(target).accepted
         known = replace(target, client_cert_file=PEM, client_key_file=PEM)
         assert post(known).accepted
 
 
 def test_a_certificate_file_that_is_not_there() -> None:
-    result = post(SignalTarget("https://127.0.0.1:1/", ca_file="/no/such/ca.pem"))
+    result = post(HttpEndpoint("https://127.0.0.1:1/", ca_file="/no/such/ca.pem"))
     assert result.status is None
     assert result.error
 
@@ -294,7 +294,7 @@ def test_a_partial_success_is_read(
 
 
 @pytest.mark.parametrize(
-    ("status", "is_refused", "retryable", "pause"),
+    ("status", "payload_rejected", "retryable", "pause"),
     [
         (400, True, False, None),
         (413, True, False, None),
@@ -311,17 +311,21 @@ def test_what_an_answer_is_about_decides(
     transport: HttpTransport,
     receiver: OtlpReceiver,
     status: int,
-    is_refused: bool,
+    payload_rejected: bool,
     retryable: bool,
     pause: float | None,
 ) -> None:
     exporter = OtlpExporter(transport, make_context({}, "scope"))
     receiver.respond_with(status, {"Retry-After": "3"} if status >= 429 else {})
     result = exporter.send([b"", b""], exporter.context, 5)
-    assert (result.delivered, result.is_refused, result.retryable) == (0, is_refused, retryable)
+    assert (result.delivered, result.payload_rejected, result.retryable) == (
+        0,
+        payload_rejected,
+        retryable,
+    )
     assert (result.retry_after_seconds, result.reason) == (pause, f"HTTP {status}")
 
 
 def test_a_target_does_not_show_its_headers() -> None:
-    target = replace(SignalTarget("https://x/"), headers={"Authorization": "Bearer s3cret"})
+    target = replace(HttpEndpoint("https://x/"), headers={"Authorization": "Bearer s3cret"})
     assert "s3cret" not in repr(target)

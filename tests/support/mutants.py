@@ -67,7 +67,7 @@ def rotation_has_no_lock() -> None:
     """Rotate without a lock and without looking whether somebody just did."""
 
     @contextmanager
-    def unlocked(_path: Any, _patience: float) -> Iterator[bool]:
+    def unlocked(_path: Any, _timeout_seconds: float) -> Iterator[bool]:
         yield True
 
     json_file.rotation_lock = unlocked
@@ -135,8 +135,8 @@ def spool_is_not_written() -> None:
 
 def lanes_are_one() -> None:
     """Drop the oldest whatever its severity."""
-    put = bounded_queue.BoundedQueue.put
-    bounded_queue.BoundedQueue.put = (  # type: ignore[method-assign]
+    put = bounded_queue.SeverityQueue.put
+    bounded_queue.SeverityQueue.put = (  # type: ignore[method-assign]
         lambda self, item, severity=9: put(self, item, 9)
     )
 

@@ -42,7 +42,7 @@ class Server:
         if isinstance(answer, Exception):
             raise answer
         if answer is None and self.refuse(items):
-            answer = SendResult(is_refused=True, reason="HTTP 400")
+            answer = SendResult(payload_rejected=True, reason="HTTP 400")
         if answer is None:
             answer = SendResult(delivered=len(items))
         self.taken += items[: answer.delivered]

@@ -155,7 +155,7 @@ def test_a_server_that_asks_to_be_left_alone_is(
     assert time.monotonic() - started < 10
     assert server.attempts == 1
     server.default = None
-    sender._worker._asked_until = 0.0
+    sender._worker._not_before = 0.0
     assert sender.flush(10).pending == 0
     assert server.taken == [b"x", b"y"]
 
@@ -221,7 +221,7 @@ def test_a_server_that_is_down_between_two_halves(
     make: Callable[..., BatchSender], server: Server
 ) -> None:
     sender = make()
-    server.answers = [SendResult(is_refused=True, reason="HTTP 413"), DOWN, None, DOWN]
+    server.answers = [SendResult(payload_rejected=True, reason="HTTP 413"), DOWN, None, DOWN]
     for number in range(4):
         sender.put(b"%d" % number)
     assert sender.flush(10).delivered == 4

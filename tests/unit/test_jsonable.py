@@ -21,7 +21,7 @@ from hypothesis import strategies as st
 
 from sovdev_logger._safety import json_encoding as encoding
 from sovdev_logger._safety import sanitizer
-from sovdev_logger._safety.json_walk import MAX_DEPTH, Walk
+from sovdev_logger._safety.json_walk import MAX_DEPTH, JsonWalk
 from sovdev_logger._safety.sanitizer import Sanitizer
 from support.service import strict_json
 
@@ -374,6 +374,6 @@ def test_a_huge_value_costs_what_its_bound_allows() -> None:
 
 
 def test_a_walk_is_for_one_value() -> None:
-    walk = Walk(256, redact=True)
+    walk = JsonWalk(256, redact=True)
     assert walk.plain({"a": 1}) == {"a": 1}
     assert not walk.was_cut

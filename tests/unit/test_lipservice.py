@@ -299,7 +299,7 @@ def test_a_server_that_is_not_there(sampler: Sampler, start: Start) -> None:
     wait_until(lambda: client.requests_failed >= 2)
     assert client.reports_uncertain == 0
     client.close(5)
-    assert sampler.take_report().total == 5, "nobody got it, so it is still counted"
+    assert sampler.collect_report().total == 5, "nobody got it, so it is still counted"
 
 
 def test_closing_twice_and_after_the_end(server: FakeLipService, start: Start) -> None:

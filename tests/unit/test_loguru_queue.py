@@ -7,15 +7,15 @@ from queue import Full
 import pytest
 
 from sovdev_logger._outputs.loguru import queue as loguru_queue
-from sovdev_logger._outputs.loguru.queue import BoundedQueue
+from sovdev_logger._outputs.loguru.queue import InProcessQueue
 
 ROOM = 10
 
 
 @pytest.fixture
-def queue(monkeypatch: pytest.MonkeyPatch) -> BoundedQueue:
+def queue(monkeypatch: pytest.MonkeyPatch) -> InProcessQueue:
     monkeypatch.setattr(loguru_queue, "_MAX_QUEUED", ROOM)
-    return BoundedQueue()
+    return InProcessQueue()
 
 
 @pytest.fixture
@@ -27,12 +27,12 @@ def pauses(monkeypatch: pytest.MonkeyPatch) -> list[float]:
     return slept
 
 
-def fill(queue: BoundedQueue) -> None:
+def fill(queue: InProcessQueue) -> None:
     for number in range(ROOM):
         queue.put(str(number))
 
 
-def test_a_slow_disk_is_waited_for(queue: BoundedQueue) -> None:
+def test_a_slow_disk_is_waited_for(queue: InProcessQueue) -> None:
     count = 20 * ROOM
     written: list[str] = []
 
@@ -49,7 +49,7 @@ def test_a_slow_disk_is_waited_for(queue: BoundedQueue) -> None:
     assert written == [str(number) for number in range(count)]
 
 
-def test_a_disk_that_hangs_is_waited_for_once(queue: BoundedQueue, pauses: list[float]) -> None:
+def test_a_disk_that_hangs_is_waited_for_once(queue: InProcessQueue, pauses: list[float]) -> None:
     fill(queue)
     assert not pauses
     with pytest.raises(Full):
@@ -63,7 +63,7 @@ def test_a_disk_that_hangs_is_waited_for_once(queue: BoundedQueue, pauses: list[
 
 
 def test_it_is_waited_for_again_once_it_took_something(
-    queue: BoundedQueue, pauses: list[float]
+    queue: InProcessQueue, pauses: list[float]
 ) -> None:
     fill(queue)
     for _ in range(2):
@@ -75,7 +75,7 @@ def test_it_is_waited_for_again_once_it_took_something(
         queue.put("there is room")
 
 
-def test_what_is_no_record_always_passes(queue: BoundedQueue, pauses: list[float]) -> None:
+def test_what_is_no_record_always_passes(queue: InProcessQueue, pauses: list[float]) -> None:
     """Loguru asks for a confirmation, and for the end, by the same queue."""
     fill(queue)
     queue.put(True)

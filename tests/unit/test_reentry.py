@@ -59,12 +59,12 @@ def test_what_is_parked_can_be_dealt_with_inside() -> None:
     def action(item: str) -> None:
         if item == "outer":
             turnstile.submit("inner")
-            turnstile.deal_with_parked(lambda parked: done.append(f"aside: {parked}"))
+            turnstile.drain_parked(lambda parked: done.append(f"aside: {parked}"))
         done.append(item)
 
     turnstile: Turnstile[str] = Turnstile(action)
     turnstile.submit("outer")
-    turnstile.deal_with_parked(done.append)
+    turnstile.drain_parked(done.append)
     assert done == ["aside: inner", "outer"]
 
 
@@ -77,7 +77,7 @@ def test_an_error_aside_goes_where_errors_go() -> None:
     def action(item: str) -> None:
         if item == "outer":
             turnstile.submit("inner")
-            turnstile.deal_with_parked(fail)
+            turnstile.drain_parked(fail)
 
     turnstile: Turnstile[str] = Turnstile(action, errors.append)
     turnstile.submit("outer")

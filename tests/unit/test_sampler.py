@@ -11,7 +11,7 @@ import pytest
 
 from sovdev_logger._entry.levels import DEBUG, ERROR, FATAL, INFO, TRACE, WARN, Level
 from sovdev_logger._sampling.filter import AdaptiveSampler
-from sovdev_logger._sampling.managed import SamplingStage
+from sovdev_logger._sampling.managed import ManagedSampler
 from sovdev_logger._sampling.pattern_table import (
     BOOST_SECONDS,
     JUMP_FACTOR,
@@ -115,7 +115,7 @@ def test_the_table_is_bounded_and_the_totals_are_exact() -> None:
         for _ in range(3):
             sampler.decide(INFO, word)
     assert sampler.patterns_tracked == 5
-    report = sampler.take_report()
+    report = sampler.collect_report()
     assert (report.total, report.unique_patterns, len(report.patterns)) == (60, 20, 5)
     assert {(one.seen, one.kept) for one in report.patterns} == {(3, 1)}
 
@@ -134,21 +134,21 @@ def test_a_report_holds_what_came_since_the_last_one() -> None:
     sampler.decide(INFO, "a 1")
     clock.now += 5
     sampler.decide(INFO, "a 2")
-    first = sampler.take_report()
+    first = sampler.collect_report()
     assert first.total == 2
     assert first.patterns == [(signature_of("a 1"), 2, 1, 1_000_000.0, 1_000_005.0)]
-    assert sampler.take_report() == (0, 0, [])
+    assert sampler.collect_report() == (0, 0, [])
     sampler.decide(INFO, "a 3")
-    assert [(one.seen, one.kept) for one in sampler.take_report().patterns] == [(1, 0)]
+    assert [(one.seen, one.kept) for one in sampler.collect_report().patterns] == [(1, 0)]
 
 
 def test_what_nobody_got_is_counted_again() -> None:
     sampler = Sampler(NOTHING)
     sampler.decide(INFO, "a")
-    report = sampler.take_report()
+    report = sampler.collect_report()
     sampler.decide(INFO, "a")
     sampler.put_back(report)
-    again = sampler.take_report()
+    again = sampler.collect_report()
     assert (again.total, again.patterns[0].seen, again.patterns[0].kept) == (2, 2, 1)
 
 
@@ -170,7 +170,7 @@ def test_nothing_is_lost_between_threads_and_reports(max_patterns: int) -> None:
         for thread in threads:
             thread.start()
         while any(thread.is_alive() for thread in threads):
-            report = sampler.take_report()
+            report = sampler.collect_report()
             assert all(0 <= one.kept <= one.seen for one in report.patterns)
             assert sum(one.seen for one in report.patterns) <= report.total
             if go_on.is_set():
@@ -184,7 +184,7 @@ def test_nothing_is_lost_between_threads_and_reports(max_patterns: int) -> None:
         sys.setswitchinterval(interval)
         for thread in threads:
             thread.join()
-    report = sampler.take_report()
+    report = sampler.collect_report()
     assert total + report.total == 8 * each, "also when patterns have to make room"
     if max_patterns < 24:
         return
@@ -196,7 +196,7 @@ def test_a_forked_childs_counts_are_its_own() -> None:
     sampler = Sampler(NOTHING)
     sampler.decide(INFO, "a")
     sampler.reset_after_fork()
-    assert sampler.take_report().total == 0
+    assert sampler.collect_report().total == 0
     assert sampler.decide(INFO, "a") == 1.0
 
 
@@ -255,7 +255,7 @@ def test_a_clock_that_is_set_back_stops_nothing() -> None:
     minutes(sampler, clock, 3, 10)
     clock.now -= 10_000
     minutes(sampler, clock, 3, 10)
-    assert sampler.take_report().total == 60
+    assert sampler.collect_report().total == 60
 
 
 # By trace.
@@ -341,7 +341,7 @@ def test_arguments_are_values() -> None:
     sampler = Sampler(NOTHING)
     found = AdaptiveSampler(sampler)
     assert [found.filter(record("User %d logged in", n)) for n in range(3)] == [True, False, False]
-    assert sampler.take_report().patterns[0].signature == signature_of("User 1 logged in")
+    assert sampler.collect_report().patterns[0].signature == signature_of("User 1 logged in")
 
 
 def test_the_pattern_may_be_that_of_the_template() -> None:
@@ -392,7 +392,7 @@ def test_by_its_dotted_path_in_dictconfig() -> None:
         }
     )
     logger = logging.getLogger("sampled.app")
-    stage = SamplingStage(Sampler(NOTHING))
+    stage = ManagedSampler(Sampler(NOTHING))
     try:
         set_stage(stage)
         for number in range(5):

@@ -73,7 +73,7 @@ def test_what_changes_is_said_again_after_a_while(
     now = 100.0
     monkeypatch.setattr(selflog.time, "monotonic", lambda: now)
     for number in range(5):
-        selflog.warn_now_and_then("key", f"{number} are late; wait.")
+        selflog.warn_throttled("key", f"{number} are late; wait.")
         now += 20
     said = capsys.readouterr().err.splitlines()
     assert [line.split()[2] for line in said] == ["0", "3"]

@@ -90,7 +90,7 @@ def test_in_front_is_read_first(disk: Disk) -> None:
     spool.append(numbered(5, 15), b"")
     spool.close()
     another = disk.spool()
-    another.adopt()
+    another.recover()
     assert disk.ledger.fates.recovered == 20
     assert take_all(another) == numbered(20)
     another.close()
@@ -130,7 +130,7 @@ def test_what_was_done_is_not_recovered(disk: Disk) -> None:
         spool.done(spooled, 1)
     spool.close()
     another = disk.spool()
-    another.adopt()
+    another.recover()
     assert take_all(another) == [b"2", b"3", b"4"]
     another.close()
 
@@ -138,10 +138,10 @@ def test_what_was_done_is_not_recovered(disk: Disk) -> None:
 def test_a_folder_has_one_owner(disk: Disk) -> None:
     owner, other = disk.spool(), disk.spool()
     owner.append([b"mine"], b"")
-    other.adopt()
+    other.recover()
     assert not other
     owner.close()
-    other.adopt()
+    other.recover()
     assert take_all(other) == [b"mine"]
     other.close()
 
@@ -152,7 +152,7 @@ def test_the_oldest_process_is_first(disk: Disk) -> None:
         spool.append([b"process %d" % number], b"")
         spool.close()
     spool = disk.spool()
-    spool.adopt()
+    spool.recover()
     assert take_all(spool) == [b"process 0", b"process 1", b"process 2"]
     spool.close()
 
@@ -216,7 +216,7 @@ def test_a_disk_that_refuses_raises_nothing_and_loses_nothing(
         patched.setattr(os, call, refuse)
         written = spool.append(numbered(5, 5), b"another context")
         spool.set_aside(b"refused", ".pb")
-        spool.adopt()
+        spool.recover()
     spool.append(numbered(10, 5)[written:], b"another context")
     received = take_all(spool)
     assert received[:5] == numbered(5)
@@ -255,7 +255,7 @@ def test_a_file_that_was_cut_off_anywhere_gives_whole_blocks_only(disk: Disk, cu
     [path] = disk.files()
     path.write_bytes(path.read_bytes()[:cut])
     another = disk.spool()
-    another.adopt()
+    another.recover()
     received = take_all(another)
     assert received == [b"block %d" % (number // 2) for number in range(len(received))]
     assert disk.ledger.fates.recovered == len(received)
@@ -270,7 +270,7 @@ def test_a_wrong_checksum_costs_what_follows_it_and_is_counted(disk: Disk) -> No
     [path] = disk.files()
     path.write_bytes(path.read_bytes().replace(b"block 2", b"block X"))
     another = disk.spool()
-    another.adopt()
+    another.recover()
     assert take_all(another) == [b"block 0", b"block 1"]
     assert disk.ledger.fates.dropped == {"spool unreadable": 2}
     another.close()
@@ -290,7 +290,7 @@ def test_without_a_folder_to_make_one_in_it_says_so(
     (tmp_path / "spool").write_text("a file is in the way")
     disk = Disk(tmp_path / "spool")
     spool = disk.spool()
-    spool.adopt()
+    spool.recover()
     assert spool.append([b"x"], b"") == 0
     said = capsys.readouterr().err
     assert "SOVDEV_SPOOL_DIR" in said
@@ -305,7 +305,7 @@ def test_a_forked_child_closes_the_parents_locks(disk: Disk) -> None:
     if child == 0:
         spool.close()  # must not unlock what the parent holds
         other = Disk(disk.folder).spool()
-        other.adopt()
+        other.recover()
         os.write(writer, b"%d %d" % (len(spool_folder._held), bool(other)))
         os._exit(0)
     os.waitpid(child, 0)
@@ -319,13 +319,13 @@ def test_a_forked_child_closes_the_parents_locks(disk: Disk) -> None:
 def test_an_empty_folder_that_another_takes_for_abandoned_is_made_again(
     disk: Disk, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    original: Callable[[Path], Any] = spool_folder.take_over
+    original: Callable[[Path], Any] = spool_folder.try_lock
     refusals = [1]
 
     def refuse_once(path: Path) -> Any:
         return None if refusals and refusals.pop() else original(path)
 
-    monkeypatch.setattr(spool_folder, "take_over", refuse_once)
+    monkeypatch.setattr(spool_folder, "try_lock", refuse_once)
     spool = disk.spool()
     assert spool.append([b"x"], b"") == 1
     spool.close()

@@ -15,7 +15,7 @@ from sovdev_logger._delivery.sender import BatchSender
 from sovdev_logger._settings.delivery import DeliverySettings, SpoolSettings
 from support.senders import DOWN, NO_PAUSE, Server, balance, wait_for
 
-REFUSED = SendResult(is_refused=True, reason="HTTP 400")
+REFUSED = SendResult(payload_rejected=True, reason="HTTP 400")
 
 
 @pytest.fixture

@@ -9,7 +9,7 @@ from difflib import get_close_matches
 from typing import Final
 from urllib.parse import urlsplit
 
-from sovdev_logger._settings.otlp import SIGNALS, SignalTarget
+from sovdev_logger._settings.otlp import SIGNALS, HttpEndpoint
 from sovdev_logger._settings.service import Settings, read_settings
 
 VARIABLES: Final = (
@@ -235,7 +235,7 @@ def _contradictions(settings: Settings) -> list[str]:
 def _test_signal(
     signal: str, settings: Settings, timeout: float, found: dict[str, SignalResult]
 ) -> None:
-    target: SignalTarget | None = getattr(settings.otlp, signal)
+    target: HttpEndpoint | None = getattr(settings.otlp, signal)
     if target is None:
         problems = [one.message for one in settings.problems if one.variable.startswith("OTEL_")]
         why = " ".join(problems) or "OTEL_EXPORTER_OTLP_ENDPOINT is not set."
@@ -247,7 +247,7 @@ def _test_signal(
         found[signal] = _failed(signal, target.url, repr(error))
 
 
-def _ask(signal: str, target: SignalTarget, timeout: float) -> SignalResult:
+def _ask(signal: str, target: HttpEndpoint, timeout: float) -> SignalResult:
     # Imported here: a service without OTLP has no use for an HTTP client.
     from sovdev_logger._delivery.http_transport import HttpTransport  # noqa: PLC0415
 
@@ -269,7 +269,7 @@ def _ask(signal: str, target: SignalTarget, timeout: float) -> SignalResult:
     )
 
 
-def _meaning(status: int | None, error: str | None, target: SignalTarget) -> str:
+def _meaning(status: int | None, error: str | None, target: HttpEndpoint) -> str:
     host = urlsplit(target.url).hostname
     if status is None:
         return f"no answer: {error}; check the address, and that the collector at {host} runs."

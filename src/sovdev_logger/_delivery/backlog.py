@@ -10,7 +10,7 @@ from typing import Final
 
 from sovdev_logger._delivery.exporter import Batch, Exporter
 from sovdev_logger._delivery.ledger import NOT_SENT, Ledger
-from sovdev_logger._delivery.severity_queue import BoundedQueue
+from sovdev_logger._delivery.severity_queue import SeverityQueue
 from sovdev_logger._delivery.spool.spool import Spool
 
 _HIGH_FILL_LEVEL: Final = 0.75
@@ -50,7 +50,7 @@ class Backlog:
 
     def __init__(
         self,
-        queue: BoundedQueue,
+        queue: SeverityQueue,
         exporter: Exporter,
         spool: Spool | None,
         ledger: Ledger,
@@ -81,11 +81,11 @@ class Backlog:
         """Whether there is a disk to write to, as far as is known."""
         return self._spool is not None and self._spool.is_usable
 
-    def adopt(self) -> None:
+    def recover(self) -> None:
         """Take over what ended processes left on disk."""
         if self._spool is not None:
             before = self._ledger.fates.recovered
-            self._spool.adopt()
+            self._spool.recover()
             self.accepted_count += self._ledger.fates.recovered - before
 
     def note_put(self) -> None:
@@ -120,15 +120,15 @@ class Backlog:
             self._spool.done(batch.spooled, size)
 
     def split(self, batch: Batch) -> None:
-        """Put the halves of a batch at the end of what waits here."""
+        """Put both halves of a batch at the end of what waits here."""
         # Both halves of the whole are tried before any quarter, so that a server that refuses
         # everything is recognised soon.
-        self._waiting.extend(batch.halves())
+        self._waiting.extend(batch.bisect())
 
     def take_parts(self) -> list[Batch]:
         """Remove and return what is left of a batch that was split."""
-        parts = [one for one in self._waiting if one.is_part]
-        self._waiting = deque(one for one in self._waiting if not one.is_part)
+        parts = [one for one in self._waiting if one.is_fragment]
+        self._waiting = deque(one for one in self._waiting if not one.is_fragment)
         return parts
 
     def keep(self, batch: Batch) -> None:
@@ -204,7 +204,7 @@ class Backlog:
         """Write a batch to the spool and return what did not get there."""
         in_front = in_front and bool(spool)
         written = spool.append(batch.items, batch.context, in_front=in_front)
-        return Batch(batch.items[written:], batch.context, batch.spooled, batch.is_part)
+        return Batch(batch.items[written:], batch.context, batch.spooled, batch.is_fragment)
 
     def _move_to_spool(self, keep_share: float) -> None:
         spool = self._spool

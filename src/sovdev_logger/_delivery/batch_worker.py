@@ -13,7 +13,7 @@ from sovdev_logger._delivery.backoff import Backoff
 from sovdev_logger._delivery.exporter import Batch, Exporter, ExportThread, Sent
 from sovdev_logger._delivery.ledger import Ledger
 from sovdev_logger._delivery.results import NO_ANSWER, FlushResult, SendResult
-from sovdev_logger._delivery.severity_queue import BoundedQueue
+from sovdev_logger._delivery.severity_queue import SeverityQueue
 from sovdev_logger._delivery.spool.spool import Spool
 from sovdev_logger._delivery.worker_thread import (
     MAX_FLUSH_ATTEMPTS,
@@ -44,7 +44,7 @@ class BatchWorker:
     def __init__(  # noqa: PLR0917
         self,
         name: str,
-        queue: BoundedQueue,
+        queue: SeverityQueue,
         exporter: Exporter,
         limits: BatchLimits,
         backoff: Backoff,
@@ -66,7 +66,7 @@ class BatchWorker:
         self._failed_attempts = 0
         self._refusals = 0
         self._retry_at = 0.0
-        self._asked_until = 0.0  # when the server said that it may be asked again
+        self._not_before = 0.0  # when the server said that it may be asked again
         self._adopted_at = 0.0
 
     def run(self, channel: SimpleQueue[Message]) -> None:
@@ -133,7 +133,7 @@ class BatchWorker:
             self._deal_with(message.batch, message.result)
         elif isinstance(message, FlushRequest):
             self._requests.append(message)
-            self._retry_at = self._asked_until
+            self._retry_at = self._not_before
         elif isinstance(message, Wake):
             self._backlog.note_put()
 
@@ -142,13 +142,13 @@ class BatchWorker:
             self._ledger.note(result.reason)
         if result.retryable:
             if result.settled:
-                done, batch = batch.parts_at(result.settled)
+                done, batch = batch.split_at(result.settled)
                 self._backlog.settle(done, result.delivered, "refused: rejected")
             self._try_later(batch, result)
             return
         self._failed_attempts = 0
-        self._asked_until = self._retry_at = 0.0
-        if result.is_refused:
+        self._not_before = self._retry_at = 0.0
+        if result.payload_rejected:
             self._split_or_give_up(batch, result)
             return
         self._refusals = 0
@@ -168,7 +168,7 @@ class BatchWorker:
             pause = min(pause, max(MAX_FLUSH_PAUSE_SECONDS, result.retry_after_seconds or 0.0))
         now = time.monotonic()
         self._retry_at = now + pause
-        self._asked_until = now + (result.retry_after_seconds or 0.0)
+        self._not_before = now + (result.retry_after_seconds or 0.0)
         for request in self._requests:
             request.failures += 1
         self._ledger.fail(result.reason or "failed")
@@ -219,7 +219,7 @@ class BatchWorker:
         batch = self._backlog.next_batch()
         if batch is None or self._export is None:
             return
-        if not batch.is_part:
+        if not batch.is_fragment:
             self._refusals = 0
         timeout = SEND_TIMEOUT_SECONDS
         self._sent_at = time.monotonic()
@@ -230,7 +230,7 @@ class BatchWorker:
         self._export.send(batch, timeout)
 
     def _adopt(self) -> None:
-        self._backlog.adopt()
+        self._backlog.recover()
         self._adopted_at = time.monotonic()
         self.has_adopted = True
 
@@ -265,7 +265,7 @@ class BatchWorker:
         if request.mark is None and not self._queue.holds_any_up_to(request.target):
             request.mark = self._backlog.accepted_count
         now = time.monotonic()
-        has_to_wait = self._asked_until - now > MAX_FLUSH_PAUSE_SECONDS
+        has_to_wait = self._not_before - now > MAX_FLUSH_PAUSE_SECONDS
         has_failed = has_to_wait or request.failures >= MAX_FLUSH_ATTEMPTS
         if self._is_settled(request) or has_failed or now >= request.deadline:
             request.finish(self.outcome(request))

@@ -46,24 +46,24 @@ class Batch:
     """Items that are sent together, and where they are on disk, if they are.
 
     Attributes:
-        is_part: Whether it is a piece of a batch that the server refused.
+        is_fragment: Whether it is a piece of a batch that the server refused.
     """
 
     items: Sequence[bytes]
     context: bytes
     spooled: Spooled | None = None
-    is_part: bool = False
+    is_fragment: bool = False
 
-    def halves(self) -> "tuple[Batch, Batch]":
+    def bisect(self) -> "tuple[Batch, Batch]":
         """Return the two parts of it."""
-        return self.parts_at(len(self.items) // 2)
+        return self.split_at(len(self.items) // 2)
 
-    def parts_at(self, index: int) -> "tuple[Batch, Batch]":
+    def split_at(self, index: int) -> "tuple[Batch, Batch]":
         """Return what is in front of an item, and the rest."""
         first, second = self.items[:index], self.items[index:]
         return (
-            Batch(first, self.context, self.spooled, is_part=True),
-            Batch(second, self.context, self.spooled, is_part=True),
+            Batch(first, self.context, self.spooled, is_fragment=True),
+            Batch(second, self.context, self.spooled, is_fragment=True),
         )
 
 

@@ -14,7 +14,7 @@ from email.utils import parsedate_to_datetime
 from typing import TYPE_CHECKING, Final
 from urllib.parse import urlsplit
 
-from sovdev_logger._settings.otlp import SignalTarget
+from sovdev_logger._settings.otlp import HttpEndpoint
 
 if TYPE_CHECKING:
     from urllib3.connection import HTTPConnection
@@ -70,7 +70,7 @@ class HttpTransport:
 
     def __init__(
         self,
-        target: SignalTarget,
+        target: HttpEndpoint,
         content_type: str = "application/x-protobuf",
         max_body_bytes: int = _MAX_BODY_BYTES,
         max_idle_seconds: float = math.inf,

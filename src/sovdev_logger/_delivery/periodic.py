@@ -179,7 +179,9 @@ class PeriodicSender:
             self._unsent.popleft()
             taken = int(bool(result.delivered))
             reason = (
-                f"refused: {result.reason}" if result.is_refused else "refused: partial success"
+                f"refused: {result.reason}"
+                if result.payload_rejected
+                else "refused: partial success"
             )
             self._ledger.record(delivered=taken, dropped=1 - taken, reason=reason)
 

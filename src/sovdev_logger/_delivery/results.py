@@ -13,7 +13,7 @@ class SendResult:
     Attributes:
         delivered: Items that it took.
         rejected: Items that it refused for good, without saying which.
-        is_refused: Whether it refuses the batch for what is in it, so that parts may pass.
+        payload_rejected: Whether it refuses the batch for what is in it, so that parts may pass.
         retryable: Whether all of it may be sent again.
         retry_after_seconds: How long to leave the server alone at least, None when it did not say.
         reason: What went wrong, in words, None when nothing did.
@@ -25,7 +25,7 @@ class SendResult:
 
     delivered: int = 0
     rejected: int = 0
-    is_refused: bool = False
+    payload_rejected: bool = False
     retryable: bool = False
     retry_after_seconds: float | None = None
     reason: str | None = None

@@ -10,7 +10,7 @@ from sovdev_logger._delivery.batch_worker import BatchWorker
 from sovdev_logger._delivery.exporter import Exporter
 from sovdev_logger._delivery.ledger import CLOSED, QUEUE_FULL, Ledger
 from sovdev_logger._delivery.results import FlushResult
-from sovdev_logger._delivery.severity_queue import DEFAULT_SEVERITY, BoundedQueue
+from sovdev_logger._delivery.severity_queue import DEFAULT_SEVERITY, SeverityQueue
 from sovdev_logger._delivery.spool.spool import Spool
 from sovdev_logger._delivery.status import OutputStatus
 from sovdev_logger._delivery.worker_thread import FlushRequest, Wake, WorkerThread
@@ -66,7 +66,7 @@ class BatchSender:
         self._spool = None
         if bounds.spool is not None:
             self._spool = Spool(bounds.spool, self.name.replace(" ", "-"), self._ledger)
-        self._queue = BoundedQueue(
+        self._queue = SeverityQueue(
             self.name, bounds.queue_max_records, bounds.queue_max_bytes, self._wait_for_the_spool
         )
         self._wake_every = min(self._limits.max_records, max(1, bounds.queue_max_records // 4))

@@ -17,7 +17,7 @@ _FIRST_RESERVED_LANE: Final = 3
 Item = tuple[int, bytes]
 
 
-class BoundedQueue:
+class SeverityQueue:
     """Items between one putting and one taking side, which share no lock.
 
     Each severity has a lane, so that the oldest of the lowest severity is found at once; numbers

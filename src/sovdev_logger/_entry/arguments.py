@@ -18,7 +18,7 @@ _MAX_REMEMBERED_CHARACTERS: Final = 256
 _SHOWN_CHARACTERS: Final = 80
 
 
-class OddArguments:
+class ArgumentNormalizer:
     """Makes the best of what a caller gave, and says once how it is meant to be. Raises nothing.
 
     Attributes:

@@ -98,7 +98,7 @@ def _left_out() -> Entry:
     return entry
 
 
-LEFT_OUT_ENTRY: Final = _left_out()
+SAMPLED_OUT_ENTRY: Final = _left_out()
 """Stands for every entry that no output wants, so that it need not be made."""
 
 

@@ -3,7 +3,7 @@
 from typing import Final
 
 KEEP_ALL: Final = 1.0
-LEFT_OUT: Final = 0.0
+NOT_SAMPLED: Final = 0.0
 """The rate of an entry that is not kept."""
 
 RATE_ATTRIBUTE: Final = "_sovdev_sample_rate"

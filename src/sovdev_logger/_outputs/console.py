@@ -9,7 +9,7 @@ from typing import Final, TextIO
 
 from sovdev_logger._delivery.ledger import in_few_words
 from sovdev_logger._entry.entry import Entry
-from sovdev_logger._outputs.handler import Adopt, OutputHandler
+from sovdev_logger._outputs.handler import EntryFactory, OutputHandler
 from sovdev_logger._runtime.selflog import warn_once
 
 _STDERR_FD: Final = 2
@@ -67,7 +67,7 @@ class ConsoleHandler(OutputHandler):
     """Writes entries to stderr; the stream is looked up anew for each, so redirection works.
 
     Args:
-        adopt: Makes entries of records from plain logging.
+        entry_from_record: Makes entries of records from plain logging.
         as_json: Write the same JSON line as the file instead of the line for people.
         stream: Returns the stream to write to; the default is the current ``sys.stderr``.
         environ: Where ``NO_COLOR``, ``FORCE_COLOR`` and ``TERM`` are read.
@@ -75,14 +75,14 @@ class ConsoleHandler(OutputHandler):
 
     def __init__(
         self,
-        adopt: Adopt,
+        entry_from_record: EntryFactory,
         *,
         as_json: bool = False,
         stream: Callable[[], TextIO | None] = lambda: sys.stderr,
         environ: Mapping[str, str] = os.environ,
         level: int = logging.NOTSET,
     ) -> None:
-        super().__init__(adopt, level)
+        super().__init__(entry_from_record, level)
         self._as_json = as_json
         self._stream = stream
         self._environ = environ

@@ -8,12 +8,12 @@ from typing import ClassVar
 from sovdev_logger._delivery.ledger import Fates, Ledger
 from sovdev_logger._delivery.status import OutputStatus
 from sovdev_logger._entry.entry import Entry
-from sovdev_logger._entry.sample_rate import LEFT_OUT
+from sovdev_logger._entry.sample_rate import NOT_SAMPLED
 from sovdev_logger._entry.stdlib_records import ENTRY_ATTRIBUTE, make_record
 from sovdev_logger._runtime.atomic_counter import AtomicCounter
 from sovdev_logger._runtime.turnstile import Turnstile
 
-Adopt = Callable[[logging.LogRecord], Entry | None]
+EntryFactory = Callable[[logging.LogRecord], Entry | None]
 """Makes the entry of a record that plain logging made; None leaves the record out."""
 
 
@@ -31,19 +31,19 @@ class OutputHandler(logging.Handler):
     leaves_machine: ClassVar[bool] = False
     """Whether what is written leaves the machine, which sampling saves first."""
 
-    def __init__(self, adopt: Adopt, level: int = logging.NOTSET) -> None:
+    def __init__(self, entry_from_record: EntryFactory, level: int = logging.NOTSET) -> None:
         super().__init__(level)
-        self.obeys_sampling = self.leaves_machine
+        self.is_sampled = self.leaves_machine
         self._count_left_out()
-        self._adopt = adopt
+        self._entry_from_record = entry_from_record
         self._ledger = Ledger()
         self._passed_before_failure = 0
         self._turnstile = Turnstile(self.write, self._fail)
 
     def take(self, entry: Entry) -> None:
         """Write an entry that no record exists for yet."""
-        if self.obeys_sampling and entry.sample_rate == LEFT_OUT:
-            self.leave_out()
+        if self.is_sampled and entry.sample_rate == NOT_SAMPLED:
+            self.count_sampled_out()
         elif self.filters:
             self.handle(make_record(entry))
         else:
@@ -51,7 +51,7 @@ class OutputHandler(logging.Handler):
 
     def _count_left_out(self) -> None:
         self._sampled_out = AtomicCounter()
-        self.leave_out = self._sampled_out.increment
+        self.count_sampled_out = self._sampled_out.increment
 
     def handle(self, record: logging.LogRecord) -> bool:
         """Filter the record and write its entry, without stdlib's handler lock."""
@@ -65,11 +65,11 @@ class OutputHandler(logging.Handler):
 
     def emit(self, record: logging.LogRecord) -> None:
         """Write the record's entry, or park it when this thread is already inside."""
-        entry = record.__dict__.get(ENTRY_ATTRIBUTE) or self._adopt(record)
+        entry = record.__dict__.get(ENTRY_ATTRIBUTE) or self._entry_from_record(record)
         if entry is None:
             return
-        if self.obeys_sampling and entry.sample_rate == LEFT_OUT:
-            self.leave_out()
+        if self.is_sampled and entry.sample_rate == NOT_SAMPLED:
+            self.count_sampled_out()
         else:
             self._turnstile.submit(entry)
 
@@ -79,9 +79,9 @@ class OutputHandler(logging.Handler):
 
     def write_parked(self) -> None:
         """Write what this thread parked here, if it is inside; its outer frame may never go on."""
-        self._turnstile.deal_with_parked(self.write_aside)
+        self._turnstile.drain_parked(self.write_bypassing)
 
-    def write_aside(self, entry: Entry) -> None:
+    def write_bypassing(self, entry: Entry) -> None:
         """Write one entry while another is being written in an outer frame of this thread."""
         self.write(entry)
 

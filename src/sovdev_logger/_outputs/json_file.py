@@ -19,7 +19,7 @@ except ImportError:
 from sovdev_logger._delivery.ledger import in_few_words
 from sovdev_logger._entry.entry import Entry
 from sovdev_logger._entry.stdlib_records import ENTRY_ATTRIBUTE, make_record
-from sovdev_logger._outputs.handler import Adopt, OutputHandler
+from sovdev_logger._outputs.handler import EntryFactory, OutputHandler
 from sovdev_logger._outputs.rotation import (
     PATIENCE_SECONDS,
     SHORT_PATIENCE_SECONDS,
@@ -90,11 +90,11 @@ class JsonFileHandler(OutputHandler):
     def __init__(
         self,
         settings: FileSettings,
-        adopt: Adopt,
+        entry_from_record: EntryFactory,
         level: int = logging.NOTSET,
         write: Callable[[int, bytes], int] = os.write,
     ) -> None:
-        super().__init__(adopt, level)
+        super().__init__(entry_from_record, level)
         self.path = Path(os.path.abspath(settings.path))
         self.formatter: logging.Formatter = EntryFormatter()
         self._own_formatter = self.formatter
@@ -135,7 +135,7 @@ class JsonFileHandler(OutputHandler):
         if written != size:
             self._write_rest(line[written:])
 
-    def write_aside(self, entry: Entry) -> None:
+    def write_bypassing(self, entry: Entry) -> None:
         """Append one line by a descriptor of its own: ours may be between two files."""
         descriptor = _open_for_appending(self._path_text)
         try:
@@ -217,8 +217,8 @@ class JsonFileHandler(OutputHandler):
         """Rotate, unless another process just did."""
         if abs(self._checked_ns - self._gave_up_ns) < _ROTATION_RETRY_NS:
             return
-        patience = SHORT_PATIENCE_SECONDS if self._gave_up_ns else PATIENCE_SECONDS
-        with rotation_lock(self.path, patience) as is_held:
+        timeout_seconds = SHORT_PATIENCE_SECONDS if self._gave_up_ns else PATIENCE_SECONDS
+        with rotation_lock(self.path, timeout_seconds) as is_held:
             if not is_held:
                 # Whoever holds the lock hangs: write on, over the limit, and try again later.
                 self._gave_up_ns = self._checked_ns

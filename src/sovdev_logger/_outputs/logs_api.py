@@ -9,7 +9,7 @@ from opentelemetry.trace import NonRecordingSpan, SpanContext, TraceFlags
 
 from sovdev_logger._delivery.otlp_wire import SCOPE_VERSION
 from sovdev_logger._entry.entry import Entry
-from sovdev_logger._outputs.handler import Adopt, OutputHandler
+from sovdev_logger._outputs.handler import EntryFactory, OutputHandler
 from sovdev_logger._runtime.selflog import warn_once
 
 _IN_THE_RECORD = frozenset({"level", "message", "session_id"})
@@ -22,9 +22,13 @@ class LogsApiHandler(OutputHandler):
     leaves_machine = True
 
     def __init__(
-        self, provider: LoggerProvider, name: str, adopt: Adopt, level: int = logging.NOTSET
+        self,
+        provider: LoggerProvider,
+        name: str,
+        entry_from_record: EntryFactory,
+        level: int = logging.NOTSET,
     ) -> None:
-        super().__init__(adopt, level)
+        super().__init__(entry_from_record, level)
         self._otel_logger = provider.get_logger(name, SCOPE_VERSION)
 
     def write(self, entry: Entry) -> None:

@@ -6,7 +6,7 @@ from typing import ClassVar, Protocol
 from sovdev_logger._delivery.ledger import with_turnstile
 from sovdev_logger._delivery.status import OutputStatus
 from sovdev_logger._entry.entry import Entry
-from sovdev_logger._outputs.handler import Adopt, OutputHandler
+from sovdev_logger._outputs.handler import EntryFactory, OutputHandler
 from sovdev_logger._runtime.selflog import warn_once
 
 
@@ -30,7 +30,7 @@ class RemoteHandler(OutputHandler):
 
     Args:
         sender: Delivers.
-        adopt: Makes entries of records from plain logging.
+        entry_from_record: Makes entries of records from plain logging.
     """
 
     leaves_machine = True
@@ -41,8 +41,10 @@ class RemoteHandler(OutputHandler):
     destination: ClassVar[str]
     """What people call it."""
 
-    def __init__(self, sender: Sender, adopt: Adopt, level: int = logging.NOTSET) -> None:
-        super().__init__(adopt, level)
+    def __init__(
+        self, sender: Sender, entry_from_record: EntryFactory, level: int = logging.NOTSET
+    ) -> None:
+        super().__init__(entry_from_record, level)
         self._sender = sender
 
     def encode(self, entry: Entry) -> bytes:

@@ -27,7 +27,7 @@ _SHOWN_CHARACTERS: Final = 80
 _LOGGERS: Final = frozenset({"contextlib", "logging", "loguru", "sovdev_logger"})
 
 
-class ProcessRecords:
+class ExitHooks:
     """Leaves a record of each uncaught exception and of the process's end.
 
     Hooks that were there before are called afterwards; the interpreter's own are not, whose

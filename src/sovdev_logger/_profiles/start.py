@@ -19,7 +19,7 @@ from sovdev_logger._api.service import (
 )
 from sovdev_logger._entry.call_site import Source, source_of_caller
 from sovdev_logger._outputs.loguru.sinks import LoguruHandler, LoguruSinks
-from sovdev_logger._profiles.exit_hooks import ProcessRecords, end_process, place_of
+from sovdev_logger._profiles.exit_hooks import ExitHooks, end_process, place_of
 from sovdev_logger._runtime import signal_handlers
 from sovdev_logger._runtime.multiprocessing_exit import end_with_multiprocessing_child
 from sovdev_logger._runtime.selflog import warn
@@ -73,7 +73,7 @@ class _Here:
     """The process's one profile, and its hooks, which stay installed in forked children."""
 
     process: _Process | None = None
-    records: ProcessRecords | None = None
+    records: ExitHooks | None = None
 
 
 def sovdev_initialize_environment(
@@ -149,7 +149,7 @@ def sovdev_exit(reason: str, code: int = 0) -> NoReturn:
     records = _Here.records
     if records is None:
         name = service.identity.service_name if service is not None else "the process"
-        records = ProcessRecords(name, _record)
+        records = ExitHooks(name, _record)
     records.say_exit(str(reason), code, error)
     if service is not None:
         service.shutdown(service.settings.exit_timeout_seconds)
@@ -191,7 +191,7 @@ def _install_hooks(name: str) -> None:
     if _Here.records is not None:
         _Here.records.start_anew(name)
         return
-    _Here.records = ProcessRecords(name, _record)
+    _Here.records = ExitHooks(name, _record)
     _Here.records.install()
     _end_later()
     if hasattr(os, "register_at_fork"):
@@ -206,9 +206,9 @@ def _connect(process: _Process) -> None:
     if service is None:
         return
     process.sanitizer = process.sinks.sanitizer = service.sanitizer
-    process.handler = LoguruHandler(service.adopt, process.sinks)
+    process.handler = LoguruHandler(service.entry_from_record, process.sinks)
     service.attachment.add("loguru", process.handler)
-    service.tell_outputs_about_sampling()
+    service.apply_sampling_to_outputs()
     service.logger.finds_source = True
     process.bridge = process.sinks.logger.add(
         sovdev_loguru_sink,
@@ -237,8 +237,8 @@ def _end() -> None:
     if records is not None:
         records.say_end()
     if process is not None and process.handler is not None:
-        patience = service.settings.exit_timeout_seconds if service is not None else 0.0
-        process.handler.wait_until_written(time.monotonic() + patience)
+        timeout_seconds = service.settings.exit_timeout_seconds if service is not None else 0.0
+        process.handler.wait_until_written(time.monotonic() + timeout_seconds)
         process.handler.is_bypassing = True
 
 
@@ -282,7 +282,7 @@ def _record(level: int, message: str, error: BaseException | None, place: Source
     )
     process, service = _Here.process, Holder.service
     if service is not None:
-        entry = service.logger.adopt(record)
+        entry = service.logger.entry_from_record(record)
         if error is not None and entry is not None and service.sanitizer.redacts:
             for name in _TEXTS & entry.fields.keys():
                 entry.fields[name] = redact_shown_values(entry.fields[name], error)

@@ -39,7 +39,7 @@ def warn_once(key: str, message: str) -> None:
     warn(message)
 
 
-def warn_now_and_then(key: str, message: str) -> None:
+def warn_throttled(key: str, message: str) -> None:
     """Say ``message`` on stderr, but not again for ``REPEAT_SECONDS``; what is between is counted.
 
     For what changes from time to time, such as a number. Otherwise like ``warn_once``.

@@ -11,7 +11,7 @@ from sovdev_logger._runtime.selflog import warn
 
 DEFAULT_SIGNALS: Final = (signal.SIGINT, signal.SIGTERM)
 
-IMPATIENT_SECONDS: Final = 1.0
+SECOND_SIGNAL_TIMEOUT_SECONDS: Final = 1.0
 """What a second signal leaves of the time, when it ends the program."""
 
 _EXIT_STATUS_BASE: Final = 128
@@ -64,7 +64,7 @@ class SignalHandler:
         elif before == signal.SIG_IGN:
             self._once(lambda: self._flush(None))
         else:
-            timeout = IMPATIENT_SECONDS if self._is_busy else None
+            timeout = SECOND_SIGNAL_TIMEOUT_SECONDS if self._is_busy else None
             self._is_busy = True
             self._shutdown(timeout)
             _die(self._number)

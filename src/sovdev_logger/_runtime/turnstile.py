@@ -131,7 +131,7 @@ class Turnstile(Generic[Item]):
             if self._parked:
                 self._take_parked()
 
-    def deal_with_parked(self, aside: Callable[[Item], None]) -> None:
+    def drain_parked(self, aside: Callable[[Item], None]) -> None:
         """Run ``aside`` for what is parked if this thread is inside, for its outer frame.
 
         For a flush in a signal handler, which may end the program without going back.

@@ -48,7 +48,7 @@ class _NoRoom:
 _NO_ROOM: Final = _NoRoom()
 
 
-class Walk:
+class JsonWalk:
     """Makes one value plain.
 
     Args:

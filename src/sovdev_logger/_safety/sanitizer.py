@@ -7,7 +7,7 @@ from typing import Any, Final
 
 from sovdev_logger._safety.json_encoding import AS_GIVEN, dumps, orjson_dumps
 from sovdev_logger._safety.json_values import clean_text, describe
-from sovdev_logger._safety.json_walk import MAX_DEPTH, TOO_DEEP, Walk, cut_text
+from sovdev_logger._safety.json_walk import MAX_DEPTH, TOO_DEEP, JsonWalk, cut_text
 from sovdev_logger._safety.prefilter import (
     HAS_NULL,
     MAY_BE_SECRET,
@@ -171,10 +171,10 @@ class Sanitizer:
     def json_text(self, value: object) -> bytes:
         """Return any value as compact JSON, redacted and bounded, by way of the walk."""
         try:
-            walk = Walk(self._max_bytes, redact=self._redact, mark_bytes=0)
+            walk = JsonWalk(self._max_bytes, redact=self._redact, mark_bytes=0)
             plain = walk.plain(value)
             if walk.was_cut:
-                walk = Walk(self._max_bytes, redact=self._redact)
+                walk = JsonWalk(self._max_bytes, redact=self._redact)
                 plain = walk.plain(value)
             text, was_cut = dumps(plain), walk.was_cut
         except RecursionError:  # the caller's own stack is all but full

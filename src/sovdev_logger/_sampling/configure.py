@@ -11,7 +11,7 @@ from typing import Any, Final
 from sovdev_logger._delivery.status import SamplingStatus
 from sovdev_logger._runtime.multiprocessing_exit import end_with_multiprocessing_child
 from sovdev_logger._sampling.filter import AdaptiveSampler
-from sovdev_logger._sampling.managed import SamplingStage, start_stage
+from sovdev_logger._sampling.managed import ManagedSampler, start_stage
 from sovdev_logger._sampling.process import current_stage, set_stage
 from sovdev_logger._settings.sampling import (
     DEFAULT_MAX_PATTERNS,
@@ -30,7 +30,7 @@ _FORMAT: Final = "%(asctime)s %(levelname)s %(name)s %(message)s"
 class AdaptiveLogging:
     """What ``configure_adaptive_logging`` set up, and the way to take it down."""
 
-    def __init__(self, stage: SamplingStage, undo: list[Callable[[], object]]) -> None:
+    def __init__(self, stage: ManagedSampler, undo: list[Callable[[], object]]) -> None:
         self._stage = stage
         self._undo = undo
 

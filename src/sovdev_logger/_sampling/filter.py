@@ -2,7 +2,7 @@
 
 import logging
 
-from sovdev_logger._entry.sample_rate import LEFT_OUT
+from sovdev_logger._entry.sample_rate import NOT_SAMPLED
 from sovdev_logger._runtime.own_traffic import is_own_traffic
 from sovdev_logger._sampling.process import current_stage
 from sovdev_logger._sampling.sampler import Sampler
@@ -31,7 +31,7 @@ class AdaptiveSampler(logging.Filter):
         """Return whether the record is kept."""
         if is_own_traffic():
             return False
-        return (self._sampler or current_sampler()).decide_record(record) > LEFT_OUT
+        return (self._sampler or current_sampler()).decide_record(record) > NOT_SAMPLED
 
 
 class _ByDefault:

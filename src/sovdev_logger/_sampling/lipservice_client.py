@@ -18,12 +18,12 @@ from sovdev_logger._delivery.backoff import Backoff
 from sovdev_logger._delivery.http_transport import HttpResult, HttpTransport
 from sovdev_logger._delivery.results import FlushResult
 from sovdev_logger._delivery.worker_thread import FlushRequest, Message, Stop, WorkerThread, receive
-from sovdev_logger._runtime.selflog import warn_now_and_then, warn_once
+from sovdev_logger._runtime.selflog import warn_once, warn_throttled
 from sovdev_logger._safety.json_encoding import dumps
 from sovdev_logger._sampling.policy import Policy, PolicyError, parse_policy
 from sovdev_logger._sampling.sampler import Report, Sampler
-from sovdev_logger._settings.otlp import SignalTarget
-from sovdev_logger._settings.sampling import MAX_NAME_CHARACTERS, MOST_32_BITS, LipServiceSettings
+from sovdev_logger._settings.otlp import HttpEndpoint
+from sovdev_logger._settings.sampling import INT32_MAX, MAX_NAME_CHARACTERS, LipServiceSettings
 
 JITTER: Final = 0.1
 
@@ -162,7 +162,7 @@ class LipServiceClient:
         return True
 
     def _report(self, timeout_seconds: float | None = None) -> bool:
-        report = self._sampler.take_report()
+        report = self._sampler.collect_report()
         if not report.total:
             return True
         body = dumps(self._body(report))
@@ -183,8 +183,8 @@ class LipServiceClient:
             "service_name": self._service_name,
             "team_id": self._settings.team_id,
             "timestamp": time.time(),
-            "total_logs": min(report.total, MOST_32_BITS),
-            "unique_patterns": min(report.unique_patterns, MOST_32_BITS),
+            "total_logs": min(report.total, INT32_MAX),
+            "unique_patterns": min(report.unique_patterns, INT32_MAX),
             "patterns": [
                 {
                     "signature": one.signature,
@@ -204,7 +204,7 @@ class LipServiceClient:
             why = f" ({answer.error or f'HTTP {answer.status}'})"
         self.last_error = f"LipService {what}{why}"[:_SHOWN_CHARACTERS]
         if self._last_words_until is None:
-            warn_now_and_then(
+            warn_throttled(
                 "lipservice",
                 f"{self.last_error}; the last policy stays and logging goes on. Check "
                 f"LIPSERVICE_URL and LIPSERVICE_TEAM_ID.",
@@ -229,7 +229,7 @@ def fetch_policy(settings: LipServiceSettings, service_name: str) -> Policy:
 
 def _transport_to(settings: LipServiceSettings) -> HttpTransport:
     headers = {"Authorization": f"Bearer {settings.api_key}"} if settings.api_key else {}
-    target = SignalTarget(settings.url, headers, settings.timeout_seconds)
+    target = HttpEndpoint(settings.url, headers, settings.timeout_seconds)
     return HttpTransport(target, "application/json", _MAX_POLICY_BYTES)
 
 

@@ -19,7 +19,7 @@ ActiveTrace = Callable[[], str | None]
 _MAX_TRACE_ID_CHARACTERS: Final = 256
 
 
-class SamplingStage:
+class ManagedSampler:
     """A sampler, the client that feeds it, and what a service's call says about being kept."""
 
     def __init__(
@@ -89,7 +89,7 @@ class SamplingStage:
 
 def start_stage(
     settings: SamplingSettings, service_name: str, active_trace: ActiveTrace | None = None
-) -> SamplingStage:
+) -> ManagedSampler:
     """Start what the settings ask for; nothing here waits for a server."""
     rate = settings.fallback_rate
     sampler = Sampler(
@@ -102,4 +102,4 @@ def start_stage(
     if settings.lipservice is not None:
         client = LipServiceClient(settings.lipservice, service_name, sampler)
         client.start()
-    return SamplingStage(sampler, client, active_trace)
+    return ManagedSampler(sampler, client, active_trace)

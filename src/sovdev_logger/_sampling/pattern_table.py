@@ -108,7 +108,7 @@ class Pattern:
         if self._windows >= WINDOWS_BEFORE_A_JUMP:
             self.alarm_at = seen + max(LEAST_JUMP, self._mean * JUMP_FACTOR)
 
-    def take_counts(self) -> PatternCount | None:
+    def collect_counts(self) -> PatternCount | None:
         """Return what was counted since the last time, None when there was nothing.
 
         An entry counts as kept before it does as seen. So what is kept and not seen yet has its
@@ -124,7 +124,7 @@ class Pattern:
         return PatternCount(self.signature, count, kept, self.first_seen, self.last_seen)
 
     def put_back(self, counts: PatternCount) -> None:
-        """Count again what ``take_counts`` returned and nobody got."""
+        """Count again what ``collect_counts`` returned and nobody got."""
         self._reported_seen -= counts.seen
         self._reported_kept -= counts.kept
 

@@ -8,7 +8,7 @@ from typing import Any, Final
 
 from sovdev_logger._entry.levels import LEVELS, Level, find_level
 from sovdev_logger._entry.sample_rate import KEEP_ALL
-from sovdev_logger._runtime.selflog import warn_now_and_then
+from sovdev_logger._runtime.selflog import warn_throttled
 from sovdev_logger._sampling.lipservice_signatures import client_signature, server_signature
 
 _MAX_PATTERN_RATES: Final = 100_000
@@ -159,7 +159,7 @@ def _number(name: str, value: object) -> float:
 def _bounded(name: str, number: float, least: float, most: float) -> float:
     bounded = min(max(number, least), most)
     if bounded != number:
-        warn_now_and_then(
+        warn_throttled(
             "sampling:bounds",
             f"the sampling policy has {name} = {number:g}, which is not between {least:g} and "
             f"{most:g}: {bounded:g} is used.",

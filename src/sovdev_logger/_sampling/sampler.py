@@ -10,7 +10,7 @@ from weakref import WeakSet
 from zlib import crc32
 
 from sovdev_logger._entry.levels import INFO, LEVELS, Level, level_of_number
-from sovdev_logger._entry.sample_rate import KEEP_ALL, LEFT_OUT, RATE_ATTRIBUTE
+from sovdev_logger._entry.sample_rate import KEEP_ALL, NOT_SAMPLED, RATE_ATTRIBUTE
 from sovdev_logger._runtime.atomic_counter import AtomicCounter
 from sovdev_logger._sampling.pattern_table import Pattern, PatternCount, PatternTable
 from sovdev_logger._sampling.policy import LOCAL_DEFAULTS, Policy
@@ -114,7 +114,7 @@ class Sampler:
         always: bool = False,  # noqa: FBT001, FBT002 - by position it costs less
         trace_digits: str | None = None,
     ) -> float:
-        """Return the rate at which an entry is kept, ``LEFT_OUT`` if it is not.
+        """Return the rate at which an entry is kept, ``NOT_SAMPLED`` if it is not.
 
         Args:
             level: The entry's.
@@ -140,7 +140,7 @@ class Sampler:
                 rate = self._rate(pattern, now, level, message, trace_digits)
         except Exception:  # noqa: BLE001 - what cannot be decided about is kept
             now, rate = 0.0, KEEP_ALL
-        # In this order: see Pattern.take_counts and take_report.
+        # In this order: see Pattern.collect_counts and collect_report.
         counts = self._levels[level.name]
         if rate:
             counts.keep()
@@ -164,7 +164,7 @@ class Sampler:
         if self.by_trace and trace_digits is not None:
             # Hashed, because parts of an id may be the same in many of them.
             drawn = crc32(trace_digits.encode()) / _CRC_VALUES
-            return rates.of_traces if drawn < rates.of_traces else LEFT_OUT
+            return rates.of_traces if drawn < rates.of_traces else NOT_SAMPLED
         if pattern.policy is not rates.policy:
             pattern.resolve(rates.policy, message)
         rate = pattern.rate
@@ -172,7 +172,7 @@ class Sampler:
             rate = rates.by_level[level.name]
         if now < pattern.boosted_until:
             rate = min(KEEP_ALL, rate * rates.boost)
-        return rate if rate >= KEEP_ALL or self._draw() < rate else LEFT_OUT
+        return rate if rate >= KEEP_ALL or self._draw() < rate else NOT_SAMPLED
 
     def decide_record(self, record: logging.LogRecord, trace_digits: str | None = None) -> float:
         """Return the rate at which a stdlib record is kept; each is decided about once."""
@@ -199,7 +199,7 @@ class Sampler:
         """How many patterns are in the table."""
         return len(self._patterns)
 
-    def take_report(self) -> Report:
+    def collect_report(self) -> Report:
         """Return what was counted since the last one; for one thread at a time.
 
         An entry counts in its pattern before it does in the total, and the total is read first. So
@@ -208,7 +208,7 @@ class Sampler:
         """
         seen = sum(counts.seen.value() for counts in self._levels.values())
         evicted = self._patterns.evictions.value() - self._reported_evictions
-        patterns = [counts for one in self._patterns if (counts := one.take_counts())]
+        patterns = [counts for one in self._patterns if (counts := one.collect_counts())]
         total = max(seen - self._reported, sum(one.seen for one in patterns))
         self._reported += total
         self._reported_evictions += evicted

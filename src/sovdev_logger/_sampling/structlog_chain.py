@@ -7,7 +7,7 @@ from typing import Any, Final
 import structlog
 
 from sovdev_logger._entry.levels import INFO, find_level
-from sovdev_logger._entry.sample_rate import LEFT_OUT, RATE_ATTRIBUTE
+from sovdev_logger._entry.sample_rate import NOT_SAMPLED, RATE_ATTRIBUTE
 from sovdev_logger._entry.stdlib_records import RESERVED_ATTRIBUTES
 from sovdev_logger._sampling.process import current_stage
 
@@ -31,7 +31,7 @@ def decide(_logger: object, method_name: str, event_dict: EventDict) -> EventDic
         event if type(event) is str else type(event).__name__,
         always=has_exception or isinstance(event, BaseException),
     )
-    if rate == LEFT_OUT:
+    if rate == NOT_SAMPLED:
         raise structlog.DropEvent
     event_dict[RATE_ATTRIBUTE] = rate
     return event_dict

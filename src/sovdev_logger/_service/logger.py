@@ -5,12 +5,12 @@ import threading
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Protocol
 
-from sovdev_logger._entry.arguments import UNKNOWN_FUNCTION, OddArguments
+from sovdev_logger._entry.arguments import UNKNOWN_FUNCTION, ArgumentNormalizer
 from sovdev_logger._entry.call_site import Source, source_of_caller
 from sovdev_logger._entry.context import ActiveSpan, request_fields
 from sovdev_logger._entry.entry import (
     FIELDS_OF_EVERY_ENTRY,
-    LEFT_OUT_ENTRY,
+    SAMPLED_OUT_ENTRY,
     Entry,
     Fields,
     Identity,
@@ -26,7 +26,7 @@ from sovdev_logger._entry.identifiers import (
 from sovdev_logger._entry.levels import BY_EXACT_NAME, STDLIB_NUMBERS, Level, level_of_number
 from sovdev_logger._entry.log_types import TRANSACTION
 from sovdev_logger._entry.peers import PeerResolver
-from sovdev_logger._entry.sample_rate import LEFT_OUT
+from sovdev_logger._entry.sample_rate import NOT_SAMPLED
 from sovdev_logger._entry.stdlib_records import ENTRY_ATTRIBUTE, extra_of, make_record
 from sovdev_logger._outputs.handler import OutputHandler
 from sovdev_logger._runtime.selflog import warn_once
@@ -34,7 +34,7 @@ from sovdev_logger._safety.json_encoding import Fragment
 from sovdev_logger._safety.sanitizer import Sanitizer
 
 if TYPE_CHECKING:
-    from sovdev_logger._sampling.managed import SamplingStage
+    from sovdev_logger._sampling.managed import ManagedSampler
 
 
 class EntryCounter(Protocol):
@@ -55,7 +55,7 @@ class SovdevLogger:
         wanted_levels: By stdlib number whether a call does anything: what ``isEnabledFor`` found,
             which logging itself forgets when a level is set. Asking it costs as much as the rest
             of a call that is not wanted. All are wanted where calls are counted.
-        is_left_out_unmade: Whether no output wants what is left out, so that it need not be made.
+        skips_sampled_out: Whether no output wants what is left out, so that it need not be made.
     """
 
     def __init__(  # noqa: PLR0917
@@ -76,10 +76,10 @@ class SovdevLogger:
         self._counter = counter
         self._clock = clock or Clock()
         self.outputs: list[OutputHandler] = []
-        self.sampling: SamplingStage | None = None
-        self.is_left_out_unmade = False
+        self.sampling: ManagedSampler | None = None
+        self.skips_sampled_out = False
         self.finds_source = False
-        self._odd = OddArguments(sanitizer, peers)
+        self._odd = ArgumentNormalizer(sanitizer, peers)
         self._functions = self._odd.functions
         self._enabled: dict[int, bool] = getattr(stdlib_logger, "_cache", {})
         self.wanted_levels = (
@@ -142,10 +142,10 @@ class SovdevLogger:
             sampling = self.sampling
             if sampling is not None:
                 rate = sampling.rate_of_call(found, message, exception, trace_id, log_type)
-                if not rate and self.is_left_out_unmade:
+                if not rate and self.skips_sampled_out:
                     for output in self.outputs:
                         if found.stdlib_number >= output.level:
-                            output.leave_out()
+                            output.count_sampled_out()
                     return
             try:
                 function = self._functions[function_name]
@@ -188,7 +188,7 @@ class SovdevLogger:
         except Exception:  # noqa: BLE001 - unknown, unhashable, or a hash that fails
             return self._odd.peer(peer_service)
 
-    def adopt(self, record: logging.LogRecord) -> Entry | None:
+    def entry_from_record(self, record: logging.LogRecord) -> Entry | None:
         """Return the entry of a record that plain ``logging`` made, and count it once.
 
         The peer is INTERNAL and the function is the caller's; ``extra`` becomes the input. None
@@ -209,8 +209,8 @@ class SovdevLogger:
         if self._counter is not None:
             own_name = self.identity.service_name
             self._counter.count(own_name, level, TRANSACTION, failed=error is not None)
-        if rate == LEFT_OUT and self.is_left_out_unmade:
-            return LEFT_OUT_ENTRY
+        if rate == NOT_SAMPLED and self.skips_sampled_out:
+            return SAMPLED_OUT_ENTRY
         try:
             message: object = record.getMessage()
         except Exception:  # noqa: BLE001 - the arguments may not fit the format, or raise

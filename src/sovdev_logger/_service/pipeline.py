@@ -10,9 +10,9 @@ from sovdev_logger._delivery.otlp_wire import SCOPE_VERSION, make_context
 from sovdev_logger._delivery.results import FlushResult
 from sovdev_logger._delivery.status import OutputStatus
 from sovdev_logger._entry.entry import Identity
-from sovdev_logger._outputs.handler import Adopt, OutputHandler
+from sovdev_logger._outputs.handler import EntryFactory, OutputHandler
 from sovdev_logger._settings.delivery import DeliverySettings
-from sovdev_logger._settings.otlp import OtlpSettings, SignalTarget
+from sovdev_logger._settings.otlp import HttpEndpoint, OtlpSettings
 from sovdev_logger._telemetry.app_providers import (
     application_logger_provider,
     application_meter_provider,
@@ -72,15 +72,15 @@ class Pipeline:
             self._start_tracer(self.traces)
         self._start_metrics()
 
-    def log_output(self, adopt: Adopt) -> OutputHandler | None:
+    def log_output(self, entry_from_record: EntryFactory) -> OutputHandler | None:
         """Return the output for entries that leave the machine, None when there is none."""
         if self._logger_provider is not None:
-            return self._application_output(self._logger_provider, adopt)
+            return self._application_output(self._logger_provider, entry_from_record)
         if self.logs is None:
             return None
         from sovdev_logger._outputs.otlp.encoder import OTLPLoggingHandler  # noqa: PLC0415
 
-        return OTLPLoggingHandler(self.logs, adopt)
+        return OTLPLoggingHandler(self.logs, entry_from_record)
 
     def add(self, sender: "BatchSender", connection: Connection) -> None:
         """Let a sender of another output be flushed, closed and forked with ours."""
@@ -154,14 +154,14 @@ class Pipeline:
         ours = (self.logs, self.traces, self.metrics, *self._others)
         return [one for one in ours if one is not None]
 
-    def _batch_sender(self, name: str, target: SignalTarget) -> "BatchSender":
+    def _batch_sender(self, name: str, target: HttpEndpoint) -> "BatchSender":
         from sovdev_logger._delivery.sender import BatchSender  # noqa: PLC0415
 
         sender = BatchSender(name, self._exporter(target), settings=self._delivery)
         sender.start()
         return sender
 
-    def _exporter(self, target: SignalTarget) -> "OtlpExporter":
+    def _exporter(self, target: HttpEndpoint) -> "OtlpExporter":
         from sovdev_logger._delivery.http_transport import HttpTransport  # noqa: PLC0415
         from sovdev_logger._outputs.otlp.exporter import OtlpExporter  # noqa: PLC0415
 
@@ -191,7 +191,7 @@ class Pipeline:
         elif self._otlp.metrics is not None:
             self._make_own_metrics(self._otlp.metrics).start()
 
-    def _make_own_metrics(self, target: SignalTarget) -> "PeriodicSender":
+    def _make_own_metrics(self, target: HttpEndpoint) -> "PeriodicSender":
         from sovdev_logger._delivery.periodic import PeriodicSender  # noqa: PLC0415
         from sovdev_logger._telemetry.sdk_providers import build_meter_provider  # noqa: PLC0415
 
@@ -216,11 +216,13 @@ class Pipeline:
         meter = provider.get_meter(self._identity.service_name, SCOPE_VERSION)
         Instruments(meter, self._identity, entries, spans)
 
-    def _application_output(self, provider: "LoggerProvider", adopt: Adopt) -> OutputHandler:
+    def _application_output(
+        self, provider: "LoggerProvider", entry_from_record: EntryFactory
+    ) -> OutputHandler:
         from sovdev_logger._outputs.logs_api import LogsApiHandler  # noqa: PLC0415
 
         self._flush_application.append(getattr(provider, "force_flush", _nothing))
-        return LogsApiHandler(provider, self._identity.service_name, adopt)
+        return LogsApiHandler(provider, self._identity.service_name, entry_from_record)
 
     def _begin_application_flush(self) -> "list[_ApplicationFlush]":
         return [one for flush in self._flush_application if (one := _ApplicationFlush.begin(flush))]

@@ -3,7 +3,7 @@
 from dataclasses import replace
 from typing import Protocol
 
-from sovdev_logger._outputs.handler import Adopt, OutputHandler
+from sovdev_logger._outputs.handler import EntryFactory, OutputHandler
 from sovdev_logger._runtime.selflog import warn_once
 from sovdev_logger._service.logger import SovdevLogger
 from sovdev_logger._service.pipeline import Pipeline
@@ -31,7 +31,7 @@ class Host(Protocol):
         """Its handlers."""
 
     @property
-    def adopt(self) -> Adopt:
+    def entry_from_record(self) -> EntryFactory:
         """Makes entries of plain records."""
 
 
@@ -60,7 +60,7 @@ def attach_logwell(service: Host, logwell: LogwellSettings) -> None:
     )
     sender.start()
     service.pipeline.add(sender, transport)
-    service.attachment.add("logwell", LogwellHandler(sender, service.adopt))
+    service.attachment.add("logwell", LogwellHandler(sender, service.entry_from_record))
     service.logger.finds_source = logwell.capture_source_location
 
 
@@ -90,4 +90,4 @@ def attach_relays(service: Host, relay: RelaySettings) -> None:
         )
         sender.start()
         service.pipeline.add(sender, exporter)
-        service.attachment.add(name, RelayHandler(sender, encoder, service.adopt))
+        service.attachment.add(name, RelayHandler(sender, encoder, service.entry_from_record))

@@ -21,7 +21,7 @@ from sovdev_logger._outputs.json_file import JsonFileHandler
 from sovdev_logger._runtime import turnstile as reentry
 from sovdev_logger._runtime.multiprocessing_exit import end_with_multiprocessing_child
 from sovdev_logger._runtime.own_traffic import is_own_traffic
-from sovdev_logger._runtime.selflog import warn, warn_now_and_then, warn_once
+from sovdev_logger._runtime.selflog import warn, warn_once, warn_throttled
 from sovdev_logger._safety.sanitizer import Sanitizer
 from sovdev_logger._sampling import process as sampling_of_process
 from sovdev_logger._service import remote_outputs
@@ -32,7 +32,7 @@ from sovdev_logger._settings.service import Settings
 from sovdev_logger._telemetry.spans import Spans, active_span
 
 if TYPE_CHECKING:
-    from sovdev_logger._sampling.managed import SamplingStage
+    from sovdev_logger._sampling.managed import ManagedSampler
 
 FLUSH_TIMEOUT_SECONDS: Final = 30.0
 _LEAST_SECONDS_TO_WRITE: Final = 0.2
@@ -112,16 +112,16 @@ class Service:
         if settings.sampling is not None:
             self._start_sampling(settings.sampling)
         else:
-            sampling_of_process.add_follower(self)
+            sampling_of_process.add_sampler_observer(self)
 
-    def adopt(self, record: logging.LogRecord) -> Entry | None:
+    def entry_from_record(self, record: logging.LogRecord) -> Entry | None:
         """Return the entry of a plain ``logging`` record.
 
         Our own traffic makes none, and an exception that an entry tells of makes no other.
         """
         if is_own_traffic() or is_told_already(record):
             return None
-        return self.logger.adopt(record)
+        return self.logger.entry_from_record(record)
 
     def _start_sampling(self, settings: SamplingSettings) -> None:
         from sovdev_logger._sampling.managed import start_stage  # noqa: PLC0415 - not for all
@@ -130,21 +130,21 @@ class Service:
         if sampling_of_process.current_stage() is None:
             sampling_of_process.set_stage(self.logger.sampling)
 
-    def follow(self, stage: "SamplingStage | None") -> None:
+    def on_sampler_changed(self, stage: "ManagedSampler | None") -> None:
         """Sample as the process does, for a service that was not told to by its own settings."""
         if self.settings.sampling is None:
             self.logger.sampling = stage
-            self.tell_outputs_about_sampling()
+            self.apply_sampling_to_outputs()
 
     def attach_outputs(self) -> None:
         """Add the outputs that the settings ask for, the one that can fail least first."""
         settings = self.settings
         if settings.file is not None:
-            self.attachment.add("file", JsonFileHandler(settings.file, self.adopt))
+            self.attachment.add("file", JsonFileHandler(settings.file, self.entry_from_record))
         if settings.error_file is not None:
-            output = JsonFileHandler(settings.error_file, self.adopt, logging.ERROR)
+            output = JsonFileHandler(settings.error_file, self.entry_from_record, logging.ERROR)
             self.attachment.add("error_file", output)
-        log_output = self.pipeline.log_output(self.adopt)
+        log_output = self.pipeline.log_output(self.entry_from_record)
         if log_output is not None:
             self.attachment.add("otlp_logs", log_output)
         if settings.logwell is not None:
@@ -152,18 +152,18 @@ class Service:
         if settings.relay is not None:
             remote_outputs.attach_relays(self, settings.relay)
         if settings.console:
-            console = ConsoleHandler(self.adopt, as_json=settings.console_json)
+            console = ConsoleHandler(self.entry_from_record, as_json=settings.console_json)
             self.attachment.add("console", console)
-        self.tell_outputs_about_sampling()
+        self.apply_sampling_to_outputs()
 
-    def tell_outputs_about_sampling(self) -> None:
+    def apply_sampling_to_outputs(self) -> None:
         """Let those outputs leave out what is left out that the settings say."""
         outputs, own = self.attachment.outputs, self.settings.sampling
         everywhere = own is not None and own.everywhere
         for output in outputs:
-            output.obeys_sampling = everywhere or output.leaves_machine
-        unwanted = bool(outputs) and all(one.obeys_sampling for one in outputs)
-        self.logger.is_left_out_unmade = unwanted
+            output.is_sampled = everywhere or output.leaves_machine
+        unwanted = bool(outputs) and all(one.is_sampled for one in outputs)
+        self.logger.skips_sampled_out = unwanted
 
     def status(self) -> Status:
         """Return what became of every entry, output by output."""
@@ -180,7 +180,7 @@ class Service:
         self._wait_until_written(deadline)
         for name, result in results.items():
             if result.pending:
-                warn_now_and_then(
+                warn_throttled(
                     f"flush:{name}",
                     f"not delivered yet: {result.pending} {name} ({result.reason}); they are kept "
                     f"and sent again. {self.pipeline.advice(name)}",

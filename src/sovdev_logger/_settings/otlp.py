@@ -18,7 +18,7 @@ _CREDENTIAL_WORDS: Final = ("auth", "key", "token", "secret", "cookie", "passwor
 
 
 @dataclass(frozen=True, slots=True)
-class SignalTarget:
+class HttpEndpoint:
     """Where one signal is posted to, with everything that the request needs."""
 
     url: str
@@ -34,9 +34,9 @@ class SignalTarget:
 class OtlpSettings:
     """The three signals' targets, None for a signal that is off, and what describes us."""
 
-    logs: SignalTarget | None = None
-    metrics: SignalTarget | None = None
-    traces: SignalTarget | None = None
+    logs: HttpEndpoint | None = None
+    metrics: HttpEndpoint | None = None
+    traces: HttpEndpoint | None = None
     metric_interval_seconds: float = _DEFAULT_METRIC_INTERVAL_MS / 1000
     delta_temporality: bool = False
     resource_attributes: Mapping[str, str] = field(default_factory=dict)
@@ -51,7 +51,7 @@ class OtlpSettings:
 def read_otlp(env: EnvironmentReader) -> OtlpSettings:
     """Read the OTEL variables with their standard meanings (specification: environment)."""
     attributes = _resource_attributes(env)
-    targets: dict[str, SignalTarget | None] = dict.fromkeys(SIGNALS)
+    targets: dict[str, HttpEndpoint | None] = dict.fromkeys(SIGNALS)
     if not env.flag("OTEL_SDK_DISABLED", default=False):
         targets = {signal: _target(env, signal) for signal in SIGNALS}
         if any(targets.values()):
@@ -73,11 +73,11 @@ def read_otlp(env: EnvironmentReader) -> OtlpSettings:
     )
 
 
-def _target(env: EnvironmentReader, signal: str) -> SignalTarget | None:
+def _target(env: EnvironmentReader, signal: str) -> HttpEndpoint | None:
     url = _endpoint(env, signal)
     if url is None:
         return None
-    return SignalTarget(
+    return HttpEndpoint(
         url=url,
         headers=_safe_headers(env, url, _headers(env, signal)),
         timeout_seconds=_timeout_seconds(env, signal),

@@ -17,7 +17,7 @@ _MAX_WHOLE: Final = 1_000_000
 
 
 @dataclass(frozen=True, slots=True)
-class TlsFiles:
+class TlsConfig:
     """What a TLS connection is made with; without an authority the system's are trusted."""
 
     ca_file: str | None = None
@@ -50,7 +50,7 @@ class RelaySettings:
     max_in_flight: int = DEFAULT_MAX_IN_FLIGHT
     stall_seconds: float = DEFAULT_STALL_SECONDS
     headers: Mapping[str, str] = field(default_factory=dict, repr=False)
-    tls: TlsFiles | None = None
+    tls: TlsConfig | None = None
 
 
 def read_relay(env: EnvironmentReader) -> RelaySettings | None:
@@ -133,7 +133,7 @@ def _token(env: EnvironmentReader) -> str | None:
     return token
 
 
-def _tls(env: EnvironmentReader) -> TlsFiles | None:
+def _tls(env: EnvironmentReader) -> TlsConfig | None:
     names = ("RELAY_TLS_CA", "RELAY_TLS_CERT", "RELAY_TLS_KEY", "RELAY_TLS_SERVER_NAME")
     given = {name: env.text(name) for name in names}
     if not env.flag("RELAY_TLS", default=any(given.values())):
@@ -144,11 +144,11 @@ def _tls(env: EnvironmentReader) -> TlsFiles | None:
             raise ValueError(f"{name}={path!r} is no file")
     if (given["RELAY_TLS_CERT"] is None) != (given["RELAY_TLS_KEY"] is None):
         raise ValueError("RELAY_TLS_CERT and RELAY_TLS_KEY go together: set both or none")
-    return TlsFiles(*(given[name] for name in names))
+    return TlsConfig(*(given[name] for name in names))
 
 
 def _check_credentials(
-    env: EnvironmentReader, headers: dict[str, str], tls: TlsFiles | None
+    env: EnvironmentReader, headers: dict[str, str], tls: TlsConfig | None
 ) -> None:
     """Refuse credentials that would travel in clear text, or leave them out where that will do."""
     if "authorization" not in headers or tls is not None:

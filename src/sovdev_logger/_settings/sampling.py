@@ -11,7 +11,7 @@ DEFAULT_POLICY_REFRESH_SECONDS: Final = 300.0
 DEFAULT_PATTERN_REPORT_SECONDS: Final = 600.0
 DEFAULT_TIMEOUT_SECONDS: Final = 10.0
 DEFAULT_MAX_PATTERNS: Final = 10_000
-MOST_32_BITS: Final = 2**31 - 1
+INT32_MAX: Final = 2**31 - 1
 MAX_NAME_CHARACTERS: Final = 255
 
 _MODES: Final = ("off", "local", "lipservice")
@@ -122,7 +122,7 @@ def read_lipservice(env: EnvironmentReader) -> LipServiceSettings | None:
 
 
 def _team_id(text: str) -> int:
-    if not (text.isascii() and text.isdecimal() and len(text) <= len(str(MOST_32_BITS))):
+    if not (text.isascii() and text.isdecimal() and len(text) <= len(str(INT32_MAX))):
         raise ValueError(f"LIPSERVICE_TEAM_ID={text[:40]!r} is not usable: expected a whole number")
     return int(text)
 
@@ -153,7 +153,7 @@ def check_lipservice(settings: LipServiceSettings) -> LipServiceSettings:
             f"the API key of LipService is not sent to {url}: a credential does not travel "
             "without TLS; use an https:// URL, or leave LIPSERVICE_API_KEY out"
         )
-    if not 0 <= settings.team_id <= MOST_32_BITS:
+    if not 0 <= settings.team_id <= INT32_MAX:
         raise ValueError(f"the team id {settings.team_id} is not usable: expected 0 to 2147483647")
     return LipServiceSettings(
         url,

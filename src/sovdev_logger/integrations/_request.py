@@ -26,7 +26,7 @@ from sovdev_logger._runtime.selflog import warn_once
 from sovdev_logger._safety.redaction import redact_text
 from sovdev_logger._service.instance import Holder
 from sovdev_logger._telemetry.spans import SovdevSpan, extract, is_inside_foreign_span
-from sovdev_logger.integrations._request_options import Incoming, RequestOptions
+from sovdev_logger.integrations._request_options import RequestInfo, RequestOptions
 
 REQUEST_ID_HEADER: Final = "X-Request-ID"
 MAX_BODY_BYTES: Final = 16 * 1024
@@ -60,14 +60,14 @@ class RequestScope:
         body: What of the body is to be logged; a framework adds to it.
     """
 
-    def __init__(self, incoming: Incoming, options: RequestOptions) -> None:
+    def __init__(self, incoming: RequestInfo, options: RequestOptions) -> None:
         self.request_id = _usable_id(incoming.headers.get("x-request-id"))
         self.body = b""
         self.route: str | None = None
         self.function_name: str | None = None
         self.status: int | None = None
         self.error: BaseException | None = None
-        self.was_cut_off = False
+        self.client_disconnected = False
         self._incoming = incoming
         self._options = options
         self._span: SovdevSpan | None = None
@@ -106,7 +106,7 @@ class RequestScope:
     def apply(self, names: object) -> None:
         """Set the context to what a resolver returned."""
         try:
-            whom(names)
+            set_request_identity(names)
         except Exception as error:  # noqa: BLE001 - it is the application's
             say_resolver(error)
 
@@ -114,7 +114,7 @@ class RequestScope:
         """Note the status that goes out."""
         self.status = status
 
-    def fail(self, error: BaseException) -> None:
+    def record_exception(self, error: BaseException) -> None:
         """Note an exception that nobody handled."""
         self.error = error
 
@@ -167,7 +167,7 @@ class RequestScope:
             given["body"] = self.body.decode("utf-8", "replace")
         elapsed_ms = round((time.perf_counter() - self._started) * 1000, 3)
         answer: dict[str, object] = {"status": status, "duration_ms": elapsed_ms}
-        if self.was_cut_off:
+        if self.client_disconnected:
             answer["client_disconnected"] = True
         where = self.route or incoming.path
         service.logger.log(
@@ -187,7 +187,7 @@ class RequestScope:
             return self.status
         if self.error is not None:
             return _SERVER_ERROR
-        return _CLIENT_CLOSED if self.was_cut_off else _SERVER_ERROR
+        return _CLIENT_CLOSED if self.client_disconnected else _SERVER_ERROR
 
     def _is_quiet(self, status: int) -> bool:
         is_quiet_path = self._incoming.path in self._options.quiet_paths
@@ -244,7 +244,7 @@ class RequestScope:
         span.end(self.error or failed)
 
 
-def whom(names: object) -> None:
+def set_request_identity(names: object) -> None:
     """Set the context of this task or thread to what a resolver returned.
 
     Raises:

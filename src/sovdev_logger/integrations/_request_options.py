@@ -58,7 +58,7 @@ def request_options(
 
 
 @dataclass(slots=True)
-class Incoming:
+class RequestInfo:
     """A request as a framework got it.
 
     Args:

@@ -8,7 +8,7 @@ from sovdev_logger._api.service import DEFAULT_VERSION, sovdev_flush, sovdev_ini
 from sovdev_logger.integrations._request import REQUEST_ID_HEADER, RequestScope, say_resolver
 from sovdev_logger.integrations._request_options import (
     DEFAULT_QUIET_PATHS,
-    Incoming,
+    RequestInfo,
     Resolver,
     request_options,
 )
@@ -99,10 +99,10 @@ class SovdevMiddleware:
             wires = _Wires(request, receive, send)
             await self.app(scope, wires.receive, wires.send)
         except asyncio.CancelledError:
-            request.was_cut_off = True
+            request.client_disconnected = True
             raise
         except BaseException as error:
-            request.fail(error)
+            request.record_exception(error)
             raise
         finally:
             _note_route(request, scope)
@@ -123,7 +123,7 @@ class _Wires:
         if message["type"] == "http.request" and self._request.wants_body:
             self._request.add_to_body(message.get("body", b""))
         elif message["type"] == "http.disconnect" and not self._is_complete:
-            self._request.was_cut_off = True
+            self._request.client_disconnected = True
         return message
 
     async def send(self, message: Message) -> None:
@@ -205,9 +205,9 @@ def _headers(scope: Scope) -> dict[str, str]:
     }
 
 
-def _incoming(scope: Scope, headers: Mapping[str, str]) -> Incoming:
+def _incoming(scope: Scope, headers: Mapping[str, str]) -> RequestInfo:
     server, client = scope.get("server"), scope.get("client")
-    return Incoming(
+    return RequestInfo(
         method=str(scope.get("method", "GET")),
         path=str(scope.get("path", "")),
         scheme=str(scope.get("scheme", "http")),

@@ -13,8 +13,8 @@ from sovdev_logger._entry.context import replace_request_fields, request_fields
 from sovdev_logger._entry.stdlib_records import mark_as_logged
 from sovdev_logger._service.instance import Holder
 from sovdev_logger._telemetry.spans import extract, inject
-from sovdev_logger.integrations._request import say_resolver, whom
-from sovdev_logger.integrations.stdlib import leave_out, sovdev_capture_logging
+from sovdev_logger.integrations._request import say_resolver, set_request_identity
+from sovdev_logger.integrations.stdlib import count_sampled_out, sovdev_capture_logging
 
 _LEVELS: Final = {"SUCCESS": "info", "RETRY": "warn", "IGNORED": "info", "REJECTED": "warn"}
 _WORDS: Final = {
@@ -67,7 +67,7 @@ def configure_celery(
     sovdev_initialize(name, service_version, peer_services)
     _Tasks.resolver = resolver
     # What became of a task is told by our entry.
-    leave_out("celery.app.trace", lambda record: record.levelno <= logging.INFO)
+    count_sampled_out("celery.app.trace", lambda record: record.levelno <= logging.INFO)
 
     def capture(**_: Any) -> None:
         if capture_level is not None:
@@ -127,7 +127,7 @@ class _Tasks:
         run.span = service.spans.start(f"run {task.name}", attributes, None, SpanKind.CONSUMER)
         if _Tasks.resolver is not None:
             try:
-                whom(_Tasks.resolver(task))
+                set_request_identity(_Tasks.resolver(task))
             except Exception as error:  # noqa: BLE001 - it is the application's
                 say_resolver(error)
 

@@ -16,11 +16,11 @@ from sovdev_logger._entry.stdlib_records import mark_as_logged
 from sovdev_logger.integrations._request import REQUEST_ID_HEADER, RequestScope
 from sovdev_logger.integrations._request_options import (
     DEFAULT_QUIET_PATHS,
-    Incoming,
+    RequestInfo,
     RequestOptions,
     request_options,
 )
-from sovdev_logger.integrations.stdlib import leave_out, sovdev_capture_logging
+from sovdev_logger.integrations.stdlib import count_sampled_out, sovdev_capture_logging
 
 try:
     from asgiref.sync import iscoroutinefunction, markcoroutinefunction
@@ -101,7 +101,7 @@ class SovdevMiddleware:
         try:
             response = self._get_response(request)
         except BaseException as error:
-            scope.fail(error)
+            scope.record_exception(error)
             scope.end()
             raise
         return _finish(scope, response)
@@ -111,11 +111,11 @@ class SovdevMiddleware:
         try:
             response = await self._get_response(request)
         except asyncio.CancelledError:
-            scope.was_cut_off = True
+            scope.client_disconnected = True
             scope.end()
             raise
         except BaseException as error:
-            scope.fail(error)
+            scope.record_exception(error)
             scope.end()
             raise
         return _finish(scope, response)
@@ -178,7 +178,7 @@ def _start() -> None:
     except (TypeError, ValueError, ImportError) as error:
         raise ImproperlyConfigured(f"SOVDEV: {error}") from error
     # Our entry of the request tells the same, with the exception.
-    leave_out("django.request", lambda record: _scope_of(record) is not None)
+    count_sampled_out("django.request", lambda record: _scope_of(record) is not None)
     got_request_exception.connect(_note_exception, dispatch_uid="sovdev_logger")
 
 
@@ -213,10 +213,10 @@ def _sending(scope: RequestScope) -> Iterator[None]:
         yield
         is_complete = True
     except Exception as error:
-        scope.fail(error)
+        scope.record_exception(error)
         raise
     finally:
-        scope.was_cut_off = not is_complete and scope.error is None
+        scope.client_disconnected = not is_complete and scope.error is None
         scope.end()
 
 
@@ -224,7 +224,7 @@ def _note_exception(request: Any = None, **_: Any) -> None:
     scope = getattr(request, _ATTRIBUTE, None)
     error = sys.exc_info()[1]
     if isinstance(scope, RequestScope) and error is not None:
-        scope.fail(error)
+        scope.record_exception(error)
         mark_as_logged(error)
 
 
@@ -256,10 +256,10 @@ def _options() -> RequestOptions:
     )
 
 
-def _incoming(request: Any) -> Incoming:
+def _incoming(request: Any) -> RequestInfo:
     meta = request.META
     port = str(meta.get("SERVER_PORT", ""))
-    return Incoming(
+    return RequestInfo(
         method=str(request.method),
         path=str(request.path),
         scheme=str(request.scheme),

@@ -9,7 +9,7 @@ from sovdev_logger._entry.stdlib_records import mark_as_logged
 from sovdev_logger.integrations._request import REQUEST_ID_HEADER, RequestScope
 from sovdev_logger.integrations._request_options import (
     DEFAULT_QUIET_PATHS,
-    Incoming,
+    RequestInfo,
     RequestOptions,
     Resolver,
     request_options,
@@ -86,7 +86,7 @@ class _Wsgi:
         try:
             body = self._wsgi_app(environ, start)
         except BaseException as error:
-            request.fail(error)
+            request.record_exception(error)
             request.end()
             raise
         return _Body(body, request)
@@ -111,7 +111,7 @@ class _Body:
             self._is_complete = True
             raise
         except BaseException as error:
-            self._request.fail(error)
+            self._request.record_exception(error)
             raise
 
     def close(self) -> None:
@@ -121,7 +121,7 @@ class _Body:
                 self._body.close()
         finally:
             is_list = isinstance(self._body, list | tuple)
-            self._request.was_cut_off = not (self._is_complete or is_list) and (
+            self._request.client_disconnected = not (self._is_complete or is_list) and (
                 self._request.error is None
             )
             self._request.end()
@@ -145,11 +145,11 @@ def _note_request() -> None:
 def _note_exception(_app: object, exception: BaseException, **_: Any) -> None:
     found = sys.modules["flask"].request.environ.get(_SCOPE_KEY)
     if isinstance(found, RequestScope):
-        found.fail(exception)
+        found.record_exception(exception)
         mark_as_logged(exception)  # by the entry; Flask logs it, too
 
 
-def _incoming(environ: Mapping[str, Any]) -> Incoming:
+def _incoming(environ: Mapping[str, Any]) -> RequestInfo:
     headers = {
         name[5:].replace("_", "-").lower(): str(value)
         for name, value in environ.items()
@@ -157,7 +157,7 @@ def _incoming(environ: Mapping[str, Any]) -> Incoming:
     }
     port = str(environ.get("SERVER_PORT", ""))
     protocol = str(environ.get("SERVER_PROTOCOL", ""))
-    return Incoming(
+    return RequestInfo(
         method=str(environ.get("REQUEST_METHOD", "GET")),
         path=f"{environ.get('SCRIPT_NAME', '')}{environ.get('PATH_INFO', '')}",
         scheme=str(environ.get("wsgi.url_scheme", "http")),

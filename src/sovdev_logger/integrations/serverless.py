@@ -56,9 +56,9 @@ def sovdev_serverless(
                 try:
                     return await function(*args, **named)
                 finally:
-                    patience = _patience(args, named, timeout_seconds, margin_seconds)
+                    seconds = _flush_timeout(args, named, timeout_seconds, margin_seconds)
                     loop = asyncio.get_running_loop()
-                    await loop.run_in_executor(None, _flush, patience)
+                    await loop.run_in_executor(None, _flush, seconds)
 
             return cast("Handler", wrapper_async)
 
@@ -67,14 +67,14 @@ def sovdev_serverless(
             try:
                 return function(*args, **named)
             finally:
-                _flush(_patience(args, named, timeout_seconds, margin_seconds))
+                _flush(_flush_timeout(args, named, timeout_seconds, margin_seconds))
 
         return cast("Handler", wrapper)
 
     return decorate if handler is None else decorate(handler)
 
 
-def _patience(
+def _flush_timeout(
     args: tuple[Any, ...], named: dict[str, Any], timeout_seconds: float, margin_seconds: float
 ) -> float:
     for argument in (*args, *named.values()):

@@ -131,6 +131,6 @@ class _OnRoot(SovdevHandler):
             self._root.setLevel(self._before)
 
 
-def leave_out(name: str, condition: Callable[[logging.LogRecord], bool]) -> None:
+def count_sampled_out(name: str, condition: Callable[[logging.LogRecord], bool]) -> None:
     """Leave out those records of one logger of which an entry tells already."""
     _left_out[name] = condition

@@ -113,14 +113,14 @@ class Core:
 
     def flush(self, timeout_seconds: float) -> FlushResult:
         """Wait until everything so far has been tried."""
-        self._turnstile.deal_with_parked(self._put)
+        self._turnstile.drain_parked(self._put)
         return self._sender.flush(timeout_seconds)
 
     def close(self, timeout_seconds: float) -> FlushResult:
         """Send what is left, then take nothing more; what cannot be sent is said."""
         was_closed = self._sender.is_closed
         lost_before = self._lost
-        self._turnstile.deal_with_parked(self._put)
+        self._turnstile.drain_parked(self._put)
         result = self._sender.close(timeout_seconds)
         self._transport.close()
         lost = self._lost - lost_before
@@ -176,7 +176,7 @@ class _TellingExporter:
             self._tell_failure(items[0], result)
             return result
         self._failures = 0
-        if result.is_refused:
+        if result.payload_rejected:
             if len(items) == 1:  # more are halved, and tried again
                 self._callbacks.error(self._error(result))
             return result

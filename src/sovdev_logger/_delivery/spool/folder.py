@@ -68,7 +68,7 @@ def new_folder(parent: Path) -> OwnedFolder:
         # By time, so that the oldest process's entries are sent first.
         path = parent / f"{time.time_ns():020d}-{os.getpid()}-{uuid4().hex[:8]}"
         path.mkdir(mode=_FOLDER_MODE)
-        folder = take_over(path)
+        folder = try_lock(path)
         if folder is not None:
             return folder  # else another process took the empty folder for an abandoned one
     raise BlockingIOError(f"no folder of our own in {parent}")
@@ -82,12 +82,12 @@ def abandoned_folders(parent: Path) -> Iterator[OwnedFolder]:
         return
     for name in names:
         with suppress(OSError):
-            folder = take_over(parent / name)
+            folder = try_lock(parent / name)
             if folder is not None:
                 yield folder
 
 
-def take_over(path: Path) -> OwnedFolder | None:
+def try_lock(path: Path) -> OwnedFolder | None:
     """Lock a folder, None when another process holds it. Raises OSError."""
     owner = path / _OWNER
     descriptor = os.open(owner, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)

@@ -84,7 +84,7 @@ class Spool:
     def __bool__(self) -> bool:
         return bool(self._segments)
 
-    def adopt(self) -> None:
+    def recover(self) -> None:
         """Take over what ended processes left."""
         for folder in abandoned_folders(self._parent):
             segments = [one for path in self._paths(folder) if (one := _read(path))]

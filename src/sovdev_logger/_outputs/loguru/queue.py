@@ -11,7 +11,7 @@ _PATIENCE_SECONDS: Final = 1.0
 _WAIT_SLICE_SECONDS: Final = 0.0005
 
 
-class BoundedQueue:
+class InProcessQueue:
     """A queue inside one process, for Loguru in place of a pipe between processes.
 
     A pipe hangs a fork while it is full: the fork waits for who writes to it, and who reads from
@@ -49,14 +49,14 @@ def in_this_process() -> Any:
 
     context: Any = InThisProcess()
     context.SimpleQueue, context.Event, context.Lock = (
-        BoundedQueue,
+        InProcessQueue,
         threading.Event,
         threading.Lock,
     )
     return context
 
 
-class Completer:
+class FlushWaiter:
     """Waits for Loguru's queues in a thread of its own, because Loguru knows no deadline."""
 
     def __init__(self, complete: Callable[[], object]) -> None:

@@ -19,8 +19,8 @@ from typing import TYPE_CHECKING, Any, Final
 
 from sovdev_logger._entry.entry import Entry
 from sovdev_logger._outputs.console import one_line
-from sovdev_logger._outputs.handler import Adopt, OutputHandler
-from sovdev_logger._outputs.loguru.queue import Completer, in_this_process
+from sovdev_logger._outputs.handler import EntryFactory, OutputHandler
+from sovdev_logger._outputs.loguru.queue import FlushWaiter, in_this_process
 from sovdev_logger._runtime.selflog import warn_once
 from sovdev_logger._safety.sanitizer import Sanitizer
 from sovdev_logger._safety.traceback_redaction import redact_shown_values
@@ -137,34 +137,34 @@ class LoguruHandler(OutputHandler):
     """Gives entries to Loguru's ``logger``, and so to every sink that it has.
 
     Args:
-        adopt: Makes entries of records from plain logging.
+        entry_from_record: Makes entries of records from plain logging.
         sinks: Ours; where Loguru cannot be used, this writes to the same places.
 
     Attributes:
         is_bypassing: Whether this writes past Loguru.
     """
 
-    def __init__(self, adopt: Adopt, sinks: LoguruSinks) -> None:
-        super().__init__(adopt)
+    def __init__(self, entry_from_record: EntryFactory, sinks: LoguruSinks) -> None:
+        super().__init__(entry_from_record)
         self.is_bypassing = False
         self.use(sinks)
 
     def use(self, sinks: LoguruSinks) -> None:
         """Go on with other sinks: a forked child has no part in its parent's."""
         self._sinks = sinks
-        self._completer = Completer(sinks.logger.complete) if sinks.enqueues else None
+        self._completer = FlushWaiter(sinks.logger.complete) if sinks.enqueues else None
 
     def write(self, entry: Entry) -> None:
         """Log one entry at its own place and time."""
         if self.is_bypassing:
-            self.write_aside(entry)
+            self.write_bypassing(entry)
             return
         message = entry.fields["message"]
         self._sinks.logger.opt(exception=entry.exception).patch(_patch(entry)).log(
             level_name(entry), message
         )
 
-    def write_aside(self, entry: Entry) -> None:
+    def write_bypassing(self, entry: Entry) -> None:
         """Write one entry past Loguru, which refuses what comes from inside of it."""
         profile, moment = self._sinks.profile, datetime.fromtimestamp(entry.time_ns / 1e9)  # noqa: DTZ006
         if entry.level.stdlib_number < logging.getLevelNamesMapping()[profile.level_name]:

@@ -7,10 +7,10 @@ from typing import Any, Final
 
 from sovdev_logger._entry.arguments import NO_MESSAGE
 from sovdev_logger._entry.entry import Entry
-from sovdev_logger._outputs.handler import Adopt
+from sovdev_logger._outputs.handler import EntryFactory
 from sovdev_logger._outputs.logwell.exporter import MAX_REQUEST_BYTES
 from sovdev_logger._outputs.remote_handler import RemoteHandler, Sender
-from sovdev_logger._outputs.strict_json import for_strict_servers
+from sovdev_logger._outputs.strict_json import to_strict_json
 from sovdev_logger._safety.json_encoding import Fragment, dumps, dumps_line
 
 SEQUENCE: Final = "sequence"
@@ -33,8 +33,10 @@ class LogwellHandler(RemoteHandler):
     key = "logwell"
     destination = "Logwell"
 
-    def __init__(self, sender: Sender, adopt: Adopt, level: int = logging.NOTSET) -> None:
-        super().__init__(sender, adopt, level)
+    def __init__(
+        self, sender: Sender, entry_from_record: EntryFactory, level: int = logging.NOTSET
+    ) -> None:
+        super().__init__(sender, entry_from_record, level)
         self._encoder = LogwellEncoder()
 
     def encode(self, entry: Entry) -> bytes:
@@ -108,9 +110,9 @@ class LogwellRecords:
                 record["lineNumber"] = source[1]
         own = dumps_line(record)[:-1]
         if b"\\u0000" in own:
-            own = for_strict_servers(own)
+            own = to_strict_json(own)
         number = b'"%b":%d' % (SEQUENCE.encode(), next(self._sequence))
-        rest = for_strict_servers(metadata)
+        rest = to_strict_json(metadata)
         if len(own) + len(rest) + len(number) > _MAX_PARTS_BYTES:
             return _cut(record, rest, number)
         return _joined(own, rest, number)
@@ -133,4 +135,4 @@ def _cut(record: dict[str, Any], metadata: bytes, number: bytes) -> bytes:
     rest = dumps({**kept, TOO_LARGE: True})
     if len(rest) > _MAX_PARTS_BYTES // 2:  # very many small values
         rest = dumps({TOO_LARGE: True})
-    return _joined(own if b"\\u0000" not in own else for_strict_servers(own), rest, number)
+    return _joined(own if b"\\u0000" not in own else to_strict_json(own), rest, number)

@@ -9,7 +9,7 @@ from urllib.parse import urlsplit
 from sovdev_logger._delivery.http_transport import HttpResult, HttpTransport
 from sovdev_logger._delivery.results import SendResult
 from sovdev_logger._settings.logwell import MAX_BATCH_SIZE, LogwellSettings
-from sovdev_logger._settings.otlp import SignalTarget
+from sovdev_logger._settings.otlp import HttpEndpoint
 
 MAX_REQUEST_BYTES: Final = 480_000
 """Below the server's 524,288, which it may count otherwise than we do."""
@@ -76,15 +76,15 @@ class LogwellExporter:
         """Send records as one request."""
         body = self.body(items, context)
         if len(items) > MAX_BATCH_SIZE or len(body) > MAX_REQUEST_BYTES:
-            return SendResult(is_refused=True, reason="more than fits in a request")
+            return SendResult(payload_rejected=True, reason="more than fits in a request")
         answer = self.last_answer = self._transport.post(body, timeout_seconds)
         if answer.status == _OK:
             return _accepted(answer, len(items))
         reason = answer.error or _reason(answer)
         if answer.status in _ABOUT_THE_CONTENT:
-            return SendResult(is_refused=True, reason=reason)
+            return SendResult(payload_rejected=True, reason=reason)
         if answer.status == _MAY_BE_ABOUT_THE_CONTENT and self._is_to_blame(items[0]):
-            return SendResult(is_refused=True, reason=reason)
+            return SendResult(payload_rejected=True, reason=reason)
         return SendResult(
             retryable=True,
             retry_after_seconds=self._pause(answer),
@@ -117,7 +117,7 @@ class LogwellExporter:
 
 def logwell_transport(settings: LogwellSettings) -> HttpTransport:
     """Return a connection to the ingest path of a server."""
-    target = SignalTarget(
+    target = HttpEndpoint(
         f"{settings.url}/v1/ingest",
         {"Authorization": f"Bearer {settings.api_key}"},
         settings.timeout_seconds,

@@ -15,7 +15,7 @@ from sovdev_logger._delivery.otlp_wire import (
 )
 from sovdev_logger._entry.context import CONTEXT_FIELDS
 from sovdev_logger._entry.entry import FIELDS_OF_EVERY_ENTRY, Entry, Fields
-from sovdev_logger._outputs.handler import Adopt
+from sovdev_logger._outputs.handler import EntryFactory
 from sovdev_logger._outputs.remote_handler import RemoteHandler, Sender
 
 _MAX_KEPT_PREFIXES: Final = 4096
@@ -61,8 +61,10 @@ class OTLPLoggingHandler(RemoteHandler):
     key = "otlp"
     destination = "OTLP"
 
-    def __init__(self, sender: Sender, adopt: Adopt, level: int = logging.NOTSET) -> None:
-        super().__init__(sender, adopt, level)
+    def __init__(
+        self, sender: Sender, entry_from_record: EntryFactory, level: int = logging.NOTSET
+    ) -> None:
+        super().__init__(sender, entry_from_record, level)
         self._encoder = LogRecordEncoder()
 
     def encode(self, entry: Entry) -> bytes:

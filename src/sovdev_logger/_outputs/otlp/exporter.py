@@ -44,7 +44,7 @@ class OtlpExporter:
             return _accepted(answer, count)
         reason = answer.error or f"HTTP {answer.status}"
         if answer.status in _ABOUT_THE_CONTENT:
-            return SendResult(is_refused=True, reason=reason)
+            return SendResult(payload_rejected=True, reason=reason)
         pause = answer.retry_after_seconds
         if not answer.retryable:
             # Credentials, path, method: asking again at once is no use, losing entries neither.

@@ -6,9 +6,9 @@ from typing import Any, Final
 
 from sovdev_logger._delivery.otlp_wire import length_delimited, utf8, varint
 from sovdev_logger._entry.entry import Entry
-from sovdev_logger._outputs.handler import Adopt
+from sovdev_logger._outputs.handler import EntryFactory
 from sovdev_logger._outputs.remote_handler import RemoteHandler, Sender
-from sovdev_logger._outputs.strict_json import for_strict_servers
+from sovdev_logger._outputs.strict_json import to_strict_json
 from sovdev_logger._safety.json_encoding import Fragment, dumps, dumps_line
 
 SCHEMA: Final = "electrician.log.v1"
@@ -45,9 +45,13 @@ class RelayHandler(RemoteHandler):
     destination = "the relay"
 
     def __init__(
-        self, sender: Sender, encoder: "RelayEncoder", adopt: Adopt, level: int = logging.NOTSET
+        self,
+        sender: Sender,
+        encoder: "RelayEncoder",
+        entry_from_record: EntryFactory,
+        level: int = logging.NOTSET,
     ) -> None:
-        super().__init__(sender, adopt, level)
+        super().__init__(sender, entry_from_record, level)
         self._encoder = encoder
 
     def encode(self, entry: Entry) -> bytes:
@@ -111,7 +115,7 @@ def _payload(entry: Entry) -> bytes:
         found["original_level"] = level
     if entry.sample_rate is not None:
         found["sample_rate"] = entry.sample_rate
-    payload = for_strict_servers(dumps_line(found)[:-1])
+    payload = to_strict_json(dumps_line(found)[:-1])
     return payload if len(payload) <= MAX_PAYLOAD_BYTES else _cut(payload)
 
 

@@ -12,7 +12,7 @@ from typing import Final, NamedTuple
 from sovdev_logger._delivery.results import SendResult
 from sovdev_logger._outputs.relay.grpc_connection import GrpcConnection, StatusCode
 from sovdev_logger._outputs.relay.stream import RelayStream, envelope
-from sovdev_logger._runtime.selflog import warn_now_and_then
+from sovdev_logger._runtime.selflog import warn_throttled
 from sovdev_logger._settings.relay import RelaySettings
 
 TURNED_AWAY_PAUSE_SECONDS: Final = 30.0
@@ -98,7 +98,7 @@ class RelayExporter:
         is_about_us = status.code in _ABOUT_US or any(word in reason for word in _TLS_WORDS)
         if is_about_us:
             pause = TURNED_AWAY_PAUSE_SECONDS
-            warn_now_and_then(
+            warn_throttled(
                 f"relay:{self._target}",
                 f"the relay at {self._target} turns us away ({reason[:200]}); this is no outage. "
                 f"{self.advice}",

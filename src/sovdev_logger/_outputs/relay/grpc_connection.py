@@ -21,7 +21,7 @@ import h2.errors
 import h2.events
 import h2.exceptions
 
-from sovdev_logger._settings.relay import TlsFiles
+from sovdev_logger._settings.relay import TlsConfig
 
 MAX_ANSWER_BYTES: Final = 4 * 1024 * 1024
 
@@ -94,7 +94,7 @@ class GrpcConnection:
         is_open: Whether another call can be made.
     """
 
-    def __init__(self, target: str, tls: TlsFiles | None, deadline: float) -> None:
+    def __init__(self, target: str, tls: TlsConfig | None, deadline: float) -> None:
         self.messages: deque[bytes] = deque()
         self.status: Status | None = None
         self.is_open = False
@@ -250,7 +250,7 @@ class GrpcConnection:
         self.close()
 
 
-def _connected(target: str, tls: TlsFiles | None, deadline: float) -> socket.socket:
+def _connected(target: str, tls: TlsConfig | None, deadline: float) -> socket.socket:
     host, _, port = target.rpartition(":")
     host = host.removeprefix("[").removesuffix("]")
     plain = socket.create_connection((host, int(port)), max(0.001, deadline - time.monotonic()))

@@ -109,7 +109,9 @@ class RelayStream:
             return False
         self._acked_at = time.monotonic()
         while not condition():
-            if self._connection.status is not None or not self._receive(self._patience(deadline)):
+            if self._connection.status is not None or not self._receive(
+                self._timeout_until(deadline)
+            ):
                 return False
         return True
 
@@ -119,7 +121,7 @@ class RelayStream:
         while self._connection.status is None and self._receive(end):
             pass
 
-    def _patience(self, deadline: float) -> float:
+    def _timeout_until(self, deadline: float) -> float:
         return min(deadline, self._acked_at + self._settings.stall_seconds)
 
     def _write(self, deadline: float) -> bool:
@@ -127,17 +129,17 @@ class RelayStream:
         if not data:
             return True
         self.has_sent = self.has_sent or self._seq > 0
-        is_sent = self._connection.send(data, self._patience(deadline))
-        self._take_acknowledgements()
+        is_sent = self._connection.send(data, self._timeout_until(deadline))
+        self._read_acks()
         return is_sent
 
     def _receive(self, deadline: float) -> bool:
         """Wait for something from the relay; return False when nothing came in time."""
         has_come = self._connection.receive(deadline)
-        self._take_acknowledgements()
+        self._read_acks()
         return has_come
 
-    def _take_acknowledgements(self) -> None:
+    def _read_acks(self) -> None:
         messages = self._connection.messages
         while messages:
             ack = wire.StreamAcknowledgment.FromString(messages.popleft())
