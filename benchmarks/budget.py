@@ -74,7 +74,7 @@ def steps_of_a_call(folder: Path) -> list[tuple[str, Callable[[], Any]]]:
         ("the line, by orjson", lambda: dumps_line(entry.fields)),
         ("one at a time, re-entry parked", lambda: turnstile.submit(entry)),
         ("`os.write`", lambda: os.write(descriptor, line)),
-        ("the output as a whole, without the line", lambda: output.take(entry)),
+        ("the output as a whole, without the line", lambda: output.submit(entry)),
     ]
 
 

@@ -69,7 +69,7 @@ def test_columns_line_up_from_line_to_line() -> None:
     stream = io.StringIO()
     handler = handler_on(stream)
     for function in ("place", "a_much_longer_function_name", "place"):
-        handler.take(make_entry(function_name=function))
+        handler.submit(make_entry(function_name=function))
     lines = stream.getvalue().splitlines()
     assert lines[2].index("Order placed") == lines[1].index("Order placed")
 
@@ -141,20 +141,20 @@ def test_each_level_has_its_colour_and_it_ends() -> None:
 def test_json_lines_are_those_of_the_file() -> None:
     stream = io.StringIO()
     entry = make_entry()
-    handler_on(stream, as_json=True).take(entry)
+    handler_on(stream, as_json=True).submit(entry)
     assert stream.getvalue().encode() == entry.line()
 
 
 def test_without_a_stderr_nothing_happens() -> None:
-    handler_on(None).take(make_entry())
+    handler_on(None).submit(make_entry())
 
 
 def test_a_closed_stderr_is_counted_and_hurts_nobody(capsys: pytest.CaptureFixture[str]) -> None:
     stream = io.StringIO()
     stream.close()
     handler = handler_on(stream)
-    handler.take(make_entry())
-    handler.take(make_entry())
+    handler.submit(make_entry())
+    handler.submit(make_entry())
     assert handler.status().dropped == 2
     assert capsys.readouterr().err.count("cannot write to the console") == 1
 
@@ -162,7 +162,7 @@ def test_a_closed_stderr_is_counted_and_hurts_nobody(capsys: pytest.CaptureFixtu
 def test_a_terminal_that_knows_only_ascii_gets_escapes() -> None:
     raw = io.BytesIO()
     stream = io.TextIOWrapper(raw, encoding="ascii")
-    handler_on(stream).take(make_entry(message="TIL OPPHØR"))
+    handler_on(stream).submit(make_entry(message="TIL OPPHØR"))
     assert b"TIL OPPH\\xd8R" in raw.getvalue()
 
 
@@ -174,7 +174,7 @@ class Busy(io.StringIO):
 
 
 def test_a_stream_that_is_busy_is_written_past(capfd: pytest.CaptureFixture[str]) -> None:
-    handler_on(Busy()).take(make_entry())
+    handler_on(Busy()).submit(make_entry())
     assert "Order placed" in capfd.readouterr().err
 
 
@@ -195,13 +195,13 @@ class Interrupted(io.StringIO):
 
 def test_an_entry_from_a_signal_inside_the_write_comes_after_it() -> None:
     def log_again(*_: object) -> None:
-        handler.take(make_entry(message="from the signal"))
+        handler.submit(make_entry(message="from the signal"))
 
     stream = Interrupted(lambda: os.kill(os.getpid(), signal.SIGUSR1))
     handler = handler_on(stream)
     before = signal.signal(signal.SIGUSR1, log_again)
     try:
-        handler.take(make_entry(message="interrupted"))
+        handler.submit(make_entry(message="interrupted"))
     finally:
         signal.signal(signal.SIGUSR1, before)
     lines = stream.getvalue().splitlines()

@@ -36,7 +36,7 @@ class Log:
     def write(self, message: str, step_ns: int = 2 * MILLISECOND_NS) -> Entry:
         self.now_ns += step_ns
         entry = make_entry(message=message, time_ns=self.now_ns)
-        self.handler.take(entry)
+        self.handler.submit(entry)
         return entry
 
     def messages(self, path: Path | None = None) -> list[str]:
@@ -311,7 +311,7 @@ def test_threads_and_rotation_lose_and_tear_nothing(tmp_path: Path) -> None:
 
     def work(name: int) -> None:
         for number in range(200):
-            log.handler.take(make_entry(message=f"{name}/{number}"))
+            log.handler.submit(make_entry(message=f"{name}/{number}"))
 
     threads = [threading.Thread(target=work, args=(name,)) for name in range(8)]
     for thread in threads:

@@ -24,8 +24,8 @@ class OutputHandler(logging.Handler):
     no further. Closing an output does not end it: whoever closes all handlers of a process (such as
     ``logging.config.dictConfig``) must not silence the service, so the next entry reopens it.
 
-    An entry comes by ``take``, straight from the service's logger, or on a stdlib record by
-    ``handle``, when other handlers listen to the same logger too; the result is the same.
+    The service's logger calls ``submit`` with an entry, or, when other handlers listen to the same
+    logger too, ``handle`` with a stdlib record; the result is the same.
     """
 
     leaves_machine: ClassVar[bool] = False
@@ -40,7 +40,7 @@ class OutputHandler(logging.Handler):
         self._passed_before_failure = 0
         self._turnstile = Turnstile(self.write, self._fail)
 
-    def take(self, entry: Entry) -> None:
+    def submit(self, entry: Entry) -> None:
         """Write an entry that no record exists for yet."""
         if self.is_sampled and entry.sample_rate == NOT_SAMPLED:
             self.count_sampled_out()

@@ -60,7 +60,7 @@ class _Process:
         own = replace(self.profile, name=f"{self.profile.name}-{os.getpid()}")
         self.sinks = LoguruSinks(own, self.sanitizer, is_forked=True)
         if self.handler is not None:
-            self.handler.use(self.sinks)
+            self.handler.set_sinks(self.sinks)
 
     def remove(self) -> None:
         """Take everything off Loguru's logger."""

@@ -177,7 +177,7 @@ class SovdevLogger:
             # Nobody but our outputs listens: they need no record, which costs as much as the rest.
             for output in self.outputs:
                 if found.stdlib_number >= output.level:
-                    output.take(entry)
+                    output.submit(entry)
         except Exception as error:  # noqa: BLE001 - a logging call never hurts its host
             _say_defect(error)
 

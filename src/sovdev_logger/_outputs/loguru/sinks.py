@@ -147,10 +147,10 @@ class LoguruHandler(OutputHandler):
     def __init__(self, entry_from_record: EntryFactory, sinks: LoguruSinks) -> None:
         super().__init__(entry_from_record)
         self.is_bypassing = False
-        self.use(sinks)
+        self.set_sinks(sinks)
 
-    def use(self, sinks: LoguruSinks) -> None:
-        """Go on with other sinks: a forked child has no part in its parent's."""
+    def set_sinks(self, sinks: LoguruSinks) -> None:
+        """Write to these sinks from now on; a forked child leaves its parent's."""
         self._sinks = sinks
         self._completer = FlushWaiter(sinks.logger.complete) if sinks.enqueues else None
 

@@ -68,7 +68,7 @@ _OF_HTTP: Final = {
 _KNOWN_CODES: Final = frozenset(str(int(code)) for code in StatusCode)
 
 
-class Status(NamedTuple):
+class CallStatus(NamedTuple):
     """How a call ended, and the words for it."""
 
     code: StatusCode
@@ -96,7 +96,7 @@ class GrpcConnection:
 
     def __init__(self, target: str, tls: TlsConfig | None, deadline: float) -> None:
         self.messages: deque[bytes] = deque()
-        self.status: Status | None = None
+        self.status: CallStatus | None = None
         self.is_open = False
         self._target = target
         self._scheme = "http" if tls is None else "https"
@@ -246,7 +246,7 @@ class GrpcConnection:
             self._break(_words(error))
 
     def _break(self, details: str) -> None:
-        self.status = self.status or Status(StatusCode.UNAVAILABLE, details)
+        self.status = self.status or CallStatus(StatusCode.UNAVAILABLE, details)
         self.close()
 
 
@@ -269,20 +269,20 @@ def _connected(target: str, tls: TlsConfig | None, deadline: float) -> socket.so
         raise
 
 
-def _status(headers: Mapping[str, str]) -> Status:
+def _status(headers: Mapping[str, str]) -> CallStatus:
     code, details = headers.get("grpc-status"), unquote(headers.get("grpc-message", ""))
     if code is not None and code in _KNOWN_CODES:
-        return Status(StatusCode(int(code)), details)
+        return CallStatus(StatusCode(int(code)), details)
     http = headers.get(":status", "")
     if http != _HTTP_OK:
-        return Status(_OF_HTTP.get(http, StatusCode.UNKNOWN), f"HTTP {http}")
-    return Status(StatusCode.UNKNOWN, "the server ended the stream without a status")
+        return CallStatus(_OF_HTTP.get(http, StatusCode.UNKNOWN), f"HTTP {http}")
+    return CallStatus(StatusCode.UNKNOWN, "the server ended the stream without a status")
 
 
-def _status_of_reset(error_code: int | None) -> Status:
+def _status_of_reset(error_code: int | None) -> CallStatus:
     refused = error_code == h2.errors.ErrorCodes.REFUSED_STREAM
     code = StatusCode.UNAVAILABLE if refused else StatusCode.INTERNAL
-    return Status(code, f"the server reset the stream ({error_code})")
+    return CallStatus(code, f"the server reset the stream ({error_code})")
 
 
 def _words(error: Exception) -> str:

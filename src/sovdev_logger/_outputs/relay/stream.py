@@ -10,7 +10,12 @@ from typing import Final
 
 from sovdev_logger._delivery.otlp_wire import length_delimited, varint
 from sovdev_logger._outputs.relay import relay_pb2 as wire
-from sovdev_logger._outputs.relay.grpc_connection import GrpcConnection, Status, StatusCode, framed
+from sovdev_logger._outputs.relay.grpc_connection import (
+    CallStatus,
+    GrpcConnection,
+    StatusCode,
+    framed,
+)
 from sovdev_logger._settings.relay import RelaySettings
 
 METHOD: Final = "/electrician.RelayService/StreamReceive"
@@ -79,14 +84,14 @@ class RelayStream:
             self._wait_for_the_end(deadline)
         return self._ok - ok_before, self._errors - errors_before
 
-    def why_it_failed(self) -> Status:
+    def why_it_failed(self) -> CallStatus:
         """Return how the call ended, or that nothing came."""
         status = self._connection.status
         if status is None:
             waited_for = "acknowledgement" if self._is_open else "answer to the opening"
-            return Status(StatusCode.DEADLINE_EXCEEDED, f"no {waited_for} in time")
+            return CallStatus(StatusCode.DEADLINE_EXCEEDED, f"no {waited_for} in time")
         if status.code is StatusCode.OK:
-            return Status(StatusCode.UNAVAILABLE, "the relay ended the stream")
+            return CallStatus(StatusCode.UNAVAILABLE, "the relay ended the stream")
         return status
 
     def _send_all(self, items: Sequence[bytes], deadline: float) -> bool:
