@@ -2,7 +2,7 @@
 
 import time
 from collections.abc import Callable
-from typing import Final
+from typing import Final, Protocol
 
 from sovdev_logger._delivery.backlog import BatchLimits
 from sovdev_logger._delivery.backoff import Backoff
@@ -23,6 +23,19 @@ _WAIT_SLICE_SECONDS: Final = 0.0005
 _MAX_SPOOLING_SECONDS: Final = 1.0
 _SPOOLING_SHARE: Final = 0.2
 """The part of a closing's time that is kept for putting on disk what could not be sent."""
+
+
+class Sender(Protocol):
+    """Takes finished items for delivery; no call blocks or raises."""
+
+    def put(self, item: bytes, severity: int) -> None:
+        """Queue one item."""
+
+    def lose(self, reason: str) -> None:
+        """Count an item that could not be encoded."""
+
+    def status(self) -> OutputStatus:
+        """Return the ledger of the items."""
 
 
 class BatchSender:

@@ -1,26 +1,14 @@
 """What the outputs that leave the machine share: bytes are made here and delivered elsewhere."""
 
 import logging
-from typing import ClassVar, Protocol
+from typing import ClassVar
 
 from sovdev_logger._delivery.ledger import with_turnstile
+from sovdev_logger._delivery.sender import Sender
 from sovdev_logger._delivery.status import OutputStatus
 from sovdev_logger._entry.entry import Entry
 from sovdev_logger._outputs.handler import EntryFactory, OutputHandler
 from sovdev_logger._runtime.selflog import warn_once
-
-
-class Sender(Protocol):
-    """Takes finished bytes for delivery."""
-
-    def put(self, item: bytes, severity: int) -> None:
-        """Queue one item; never blocks, never raises."""
-
-    def lose(self, reason: str) -> None:
-        """Count an entry that could not be made an item."""
-
-    def status(self) -> OutputStatus:
-        """Return what became of the items."""
 
 
 class RemoteHandler(OutputHandler):

@@ -1,7 +1,6 @@
 """The SDK's providers of traces and metrics, feeding our own senders."""
 
 from collections.abc import Callable, Mapping
-from typing import Protocol
 
 from opentelemetry.context import Context
 from opentelemetry.exporter.otlp.proto.common.metrics_encoder import encode_metrics
@@ -18,19 +17,10 @@ from opentelemetry.sdk.trace import ReadableSpan, Span, SpanProcessor, TracerPro
 from opentelemetry.trace import StatusCode
 
 from sovdev_logger._delivery.otlp_wire import as_item
+from sovdev_logger._delivery.sender import Sender
 from sovdev_logger._entry.levels import ERROR, INFO
 from sovdev_logger._runtime.selflog import warn_once
 from sovdev_logger._runtime.turnstile import Turnstile, TurnstileCounts
-
-
-class Sender(Protocol):
-    """Takes finished bytes for delivery."""
-
-    def put(self, item: bytes, severity: int) -> None:
-        """Queue one item."""
-
-    def lose(self, reason: str) -> None:
-        """Count a span that could not be made an item."""
 
 
 class SpanForwarder(SpanProcessor):

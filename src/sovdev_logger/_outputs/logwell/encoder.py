@@ -5,11 +5,12 @@ import logging
 from itertools import count
 from typing import Any, Final
 
+from sovdev_logger._delivery.sender import Sender
 from sovdev_logger._entry.arguments import NO_MESSAGE
 from sovdev_logger._entry.entry import Entry
 from sovdev_logger._outputs.handler import EntryFactory
 from sovdev_logger._outputs.logwell.exporter import MAX_REQUEST_BYTES
-from sovdev_logger._outputs.remote_handler import RemoteHandler, Sender
+from sovdev_logger._outputs.remote_handler import RemoteHandler
 from sovdev_logger._outputs.strict_json import to_strict_json
 from sovdev_logger._safety.json_encoding import Fragment, dumps, dumps_line
 

@@ -13,10 +13,11 @@ from sovdev_logger._delivery.otlp_wire import (
     utf8,
     varint,
 )
+from sovdev_logger._delivery.sender import Sender
 from sovdev_logger._entry.context import CONTEXT_FIELDS
 from sovdev_logger._entry.entry import FIELDS_OF_EVERY_ENTRY, Entry, Fields
 from sovdev_logger._outputs.handler import EntryFactory
-from sovdev_logger._outputs.remote_handler import RemoteHandler, Sender
+from sovdev_logger._outputs.remote_handler import RemoteHandler
 
 _MAX_KEPT_PREFIXES: Final = 4096
 _MAX_KEPT_BYTES: Final = 1024
