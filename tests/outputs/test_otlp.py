@@ -22,7 +22,7 @@ from sovdev_logger import (
     sovdev_start_span,
     sovdev_status,
 )
-from sovdev_logger._delivery.otlp_wire import varint
+from sovdev_logger._delivery.protobuf import varint
 from sovdev_logger._outputs.otlp.encoder import LogRecordEncoder
 from sovdev_logger._telemetry import counters
 from support import service

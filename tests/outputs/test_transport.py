@@ -16,7 +16,8 @@ from pathlib import Path
 import pytest
 
 from sovdev_logger._delivery.http_transport import HttpResult, HttpTransport
-from sovdev_logger._delivery.otlp_wire import length_delimited, make_context, varint, wrap
+from sovdev_logger._delivery.otlp_messages import make_context, wrap
+from sovdev_logger._delivery.protobuf import length_delimited, varint
 from sovdev_logger._outputs.otlp.exporter import TURNED_AWAY_PAUSE_SECONDS, OtlpExporter
 from sovdev_logger._runtime.own_traffic import is_own_traffic, own_traffic
 from sovdev_logger._settings.otlp import HttpEndpoint

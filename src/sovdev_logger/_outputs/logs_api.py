@@ -7,7 +7,7 @@ from opentelemetry._logs import LoggerProvider, LogRecord, SeverityNumber
 from opentelemetry.context import Context
 from opentelemetry.trace import NonRecordingSpan, SpanContext, TraceFlags
 
-from sovdev_logger._delivery.otlp_wire import SCOPE_VERSION
+from sovdev_logger._delivery.otlp_messages import SCOPE_VERSION
 from sovdev_logger._entry.entry import Entry
 from sovdev_logger._outputs.handler import EntryFactory, OutputHandler
 from sovdev_logger._runtime.selflog import warn_once

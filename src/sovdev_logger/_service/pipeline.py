@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Protocol
 
 from sovdev_logger._delivery.ledger import with_turnstile
-from sovdev_logger._delivery.otlp_wire import SCOPE_VERSION, make_context
+from sovdev_logger._delivery.otlp_messages import SCOPE_VERSION, make_context
 from sovdev_logger._delivery.results import FlushResult
 from sovdev_logger._delivery.status import OutputStatus
 from sovdev_logger._entry.entry import Identity

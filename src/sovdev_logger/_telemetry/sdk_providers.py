@@ -16,7 +16,7 @@ from opentelemetry.sdk.resources import Resource
 from opentelemetry.sdk.trace import ReadableSpan, Span, SpanProcessor, TracerProvider
 from opentelemetry.trace import StatusCode
 
-from sovdev_logger._delivery.otlp_wire import as_item
+from sovdev_logger._delivery.otlp_messages import as_item
 from sovdev_logger._delivery.sender import Sender
 from sovdev_logger._entry.levels import ERROR, INFO
 from sovdev_logger._runtime.selflog import warn_once

@@ -24,7 +24,7 @@ from opentelemetry.trace import (
 from opentelemetry.trace.propagation.tracecontext import TraceContextTextMapPropagator
 from opentelemetry.util.types import AttributeValue
 
-from sovdev_logger._delivery.otlp_wire import SCOPE_VERSION
+from sovdev_logger._delivery.otlp_messages import SCOPE_VERSION
 from sovdev_logger._entry.context import ActiveSpan
 from sovdev_logger._entry.identifiers import new_trace_id
 from sovdev_logger._runtime.selflog import warn_once

@@ -4,15 +4,13 @@ import logging
 import struct
 from typing import Final
 
-from sovdev_logger._delivery.otlp_wire import (
+from sovdev_logger._delivery.otlp_messages import (
     as_item,
     double_attribute,
-    length_delimited,
     string_attribute,
     string_value,
-    utf8,
-    varint,
 )
+from sovdev_logger._delivery.protobuf import length_delimited, utf8, varint
 from sovdev_logger._delivery.sender import Sender
 from sovdev_logger._entry.context import CONTEXT_FIELDS
 from sovdev_logger._entry.entry import FIELDS_OF_EVERY_ENTRY, Entry, Fields

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from typing import Final
 
 from sovdev_logger._delivery.http_transport import HttpResult, HttpTransport
-from sovdev_logger._delivery.otlp_wire import read_partial_success, wrap
+from sovdev_logger._delivery.otlp_messages import read_partial_success, wrap
 from sovdev_logger._delivery.results import SendResult
 
 TURNED_AWAY_PAUSE_SECONDS: Final = 30.0

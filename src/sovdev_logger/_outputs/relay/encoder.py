@@ -4,7 +4,7 @@ import json
 import logging
 from typing import Any, Final
 
-from sovdev_logger._delivery.otlp_wire import length_delimited, utf8, varint
+from sovdev_logger._delivery.protobuf import length_delimited, utf8, varint
 from sovdev_logger._delivery.sender import Sender
 from sovdev_logger._entry.entry import Entry
 from sovdev_logger._outputs.handler import EntryFactory

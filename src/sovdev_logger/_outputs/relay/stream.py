@@ -8,7 +8,7 @@ import uuid
 from collections.abc import Callable, Sequence
 from typing import Final
 
-from sovdev_logger._delivery.otlp_wire import length_delimited, varint
+from sovdev_logger._delivery.protobuf import length_delimited, varint
 from sovdev_logger._outputs.relay import relay_pb2 as wire
 from sovdev_logger._outputs.relay.grpc_connection import (
     CallStatus,

@@ -1,0 +1,45 @@
+"""Protobuf's wire format: what is written is read, and nothing that arrives hurts the reader."""
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from sovdev_logger._delivery.protobuf import length_delimited, read_fields, read_varint, varint
+
+
+@given(st.integers(0, 2**64 - 1))
+def test_a_varint_is_read_as_it_was_written(number: int) -> None:
+    written = varint(number)
+    assert read_varint(b"\xff" + written + b"\xff", 1) == (number, 1 + len(written))
+
+
+@given(st.dictionaries(st.integers(1, 2**20), st.binary(max_size=300)))
+def test_fields_are_read_as_they_were_written(fields: dict[int, bytes]) -> None:
+    message = b"".join(length_delimited(number, value) for number, value in fields.items())
+    assert read_fields(message) == fields
+
+
+@given(st.binary(max_size=200))
+def test_any_bytes_are_a_message_or_a_value_error(junk: bytes) -> None:
+    try:
+        fields = read_fields(junk)
+    except ValueError:
+        return
+    assert all(isinstance(value, int | bytes) for value in fields.values())
+
+
+@pytest.mark.parametrize("junk", [b"\x80", b"\x08", b"\x08\x80", b"\x0a", b"\x0b", b"\x0f"])
+def test_what_is_no_message_is_refused(junk: bytes) -> None:
+    with pytest.raises(ValueError, match="wire type|without an end"):
+        read_fields(junk)
+
+
+def test_a_number_of_a_megabyte_is_not_read_to_its_end() -> None:
+    """Each further byte would cost as much as all before it."""
+    with pytest.raises(ValueError, match="without an end"):
+        read_fields(b"\x08" + b"\x80" * 4_000_000)
+
+
+def test_fields_of_fixed_size_are_skipped() -> None:
+    fixed = b"\x09" + bytes(8) + b"\x15" + bytes(4)
+    assert read_fields(fixed + b"\x18\x07") == {3: 7}
