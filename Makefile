@@ -43,10 +43,10 @@ lint: $(VENV)/checks
 types: $(VENV)/checks
 	$(BIN)/mypy
 
-stubs:  ## Make the Python of relay.proto, with the oldest supported tools.
-	sh scripts/relay_stubs.sh $(PYTHON) src
+stubs:  ## Generate the tests' stubs of relay.proto.
+	sh scripts/relay_stubs.sh $(PYTHON)
 
-stubs-check:  ## Check that it is current.
+stubs-check:  ## Check that they are current.
 	sh scripts/relay_stubs.sh $(PYTHON) --check
 
 build: $(VENV)/checks  ## Wheel and sdist in dist/.

@@ -13,33 +13,34 @@ from typing import Any
 import grpc
 
 import sovdev_logger as log
-from sovdev_logger._outputs.relay import relay_pb2 as wire
+from sovdev_logger._delivery.protobuf import length_delimited, read_fields, varint_field
+
+# Field numbers of the relay's messages.
+OPEN, PAYLOAD = 1, 2
+JSON, SEQ = 3, 6
+SUCCESS, MESSAGE, LAST_SEQ, OK_COUNT = 1, 2, 9, 10
 
 
-def receive(envelopes: Iterator[Any], _context: Any) -> Iterator[Any]:
+def receive(envelopes: Iterator[bytes], _context: Any) -> Iterator[bytes]:
     """Print what arrives, and acknowledge all of it when the stream ends."""
-    taken = last = 0
-    for envelope in envelopes:
-        kind = envelope.WhichOneof("msg")
-        if kind == "open":
-            yield wire.StreamAcknowledgment(success=True, message="Stream open accepted")
-        elif kind == "payload":
-            entry = json.loads(envelope.payload.payload)
+    count = last = 0
+    for envelope in map(read_fields, envelopes):
+        if OPEN in envelope:
+            yield varint_field(SUCCESS, 1) + length_delimited(MESSAGE, b"Stream open accepted")
+        elif PAYLOAD in envelope:
+            payload: Any = read_fields(envelope[PAYLOAD])
+            entry = json.loads(payload[JSON])
             print(f"the relay got: {entry['level']:5} {entry['msg']}", flush=True)
-            taken, last = taken + 1, envelope.payload.seq
+            count, last = count + 1, payload[SEQ]
         else:
             break
-    yield wire.StreamAcknowledgment(success=True, last_seq=last, ok_count=taken)
+    yield varint_field(SUCCESS, 1) + varint_field(LAST_SEQ, last) + varint_field(OK_COUNT, count)
 
 
 def start_relay() -> tuple[Any, str]:
     """Start the relay, and return it and where it is."""
     server = grpc.server(futures.ThreadPoolExecutor(2))
-    handler = grpc.stream_stream_rpc_method_handler(
-        receive,
-        request_deserializer=wire.RelayEnvelope.FromString,
-        response_serializer=wire.StreamAcknowledgment.SerializeToString,
-    )
+    handler = grpc.stream_stream_rpc_method_handler(receive)
     methods = {"StreamReceive": handler}
     server.add_generic_rpc_handlers(
         (grpc.method_handlers_generic_handler("electrician.RelayService", methods),)

@@ -19,8 +19,7 @@ from sovdev_logger import (
     sovdev_test_connection,
     sovdev_validate_config,
 )
-from sovdev_logger._outputs.relay import relay_pb2 as wire
-from sovdev_logger._outputs.relay.stream import MAX_ENVELOPE_BYTES
+from support import relay_pb2 as wire
 from support.certificates import Certificates
 from support.processes import run
 from support.relay import FakeRelay
@@ -194,7 +193,6 @@ def test_an_entry_that_is_too_large_is_cut(start_with: Start, relay: FakeRelay) 
     assert first["too_large"] is True
     assert len(first["msg"]) == 65_536
     assert second["msg"] == "User 0 logged in"
-    assert MAX_ENVELOPE_BYTES < 4 * 1024 * 1024
 
 
 @pytest.mark.parametrize(
@@ -419,27 +417,30 @@ def test_without_the_extra_the_others_work(tmp_path: Path) -> None:
     assert "install sovdev-logger[relay]" in err
 
 
-def test_a_process_that_has_their_stubs_too(tmp_path: Path) -> None:
-    """A second file that declared the relay's own package would not load."""
+def test_it_needs_no_protobuf(relay: FakeRelay, tmp_path: Path) -> None:
     body = """
-    from google.protobuf import descriptor_pb2, descriptor_pool
-    theirs = descriptor_pb2.FileDescriptorProto(
-        name="electrician_relay.proto", package="electrician", syntax="proto3"
-    )
-    for name in ("RelayEnvelope", "StreamOpen", "WrappedPayload", "StreamAcknowledgment"):
-        theirs.message_type.add(name=name)
-    descriptor_pool.Default().Add(theirs)
-    from sovdev_logger._outputs.relay import relay_pb2
-    print(relay_pb2.StreamOpen.DESCRIPTOR.full_name)
+    import sys
+    sys.modules["google.protobuf"] = None
+    import sovdev_logger as log
+    log.sovdev_initialize("orders")
+    log.sovdev_log("info", "f", "x", None)
+    log.sovdev_flush()
     """
-    out, _ = run(tmp_path, body)
-    assert out == "sovdev.relay.v1.StreamOpen\n"
+    run(tmp_path, body, RELAY_TARGETS=relay.target)
+    assert relay.messages == ["x"]
 
 
-def test_the_stubs_import_without_a_look_at_the_version() -> None:
-    text = Path(wire.__file__).read_text(encoding="utf-8")
-    assert "ValidateProtobufRuntimeVersion" not in text
-    assert 'package="electrician"' not in text
+def test_an_acknowledgement_that_is_none_breaks_the_stream(
+    start_with: Start, relay: FakeRelay
+) -> None:
+    start_with(RELAY_ACK_EVERY_N="1")
+    relay.junk = b"\x0b\xff"
+    log(5)
+    sovdev_flush()
+    assert "no acknowledgement" in str(status().last_error)
+    assert (status().delivered, status().dropped) == (0, 0)
+    relay.junk = None
+    relay.wait_for(lambda r: len(set(r.ids)) == 5 and status().delivered == 5)
 
 
 def test_it_goes_together_with_sampling(start_with: Start, relay: FakeRelay) -> None:

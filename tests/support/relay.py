@@ -10,7 +10,7 @@ from typing import Any
 import grpc
 from google.protobuf.unknown_fields import UnknownFieldSet
 
-from sovdev_logger._outputs.relay import relay_pb2 as wire
+from support import relay_pb2 as wire
 
 MAX_MESSAGE_BYTES = 4 * 1024 * 1024
 
@@ -26,6 +26,7 @@ class FakeRelay:
         faults: What no client should send.
         rejects: Says why an entry is rejected, None if it is not.
         refuses: Says with which status a stream is refused.
+        junk: Is sent in place of each acknowledgement after the stream's opening.
         is_mute: Whether it stops reading, as one that is full does.
         ends_after: Ends each stream after so many entries, without an acknowledgement.
     """
@@ -39,6 +40,7 @@ class FakeRelay:
         self.rejects: Callable[[dict[str, Any]], str | None] = lambda entry: None
         self.refuses: tuple[grpc.StatusCode, str] | None = None
         self.required_headers: dict[str, str] = {}
+        self.junk: bytes | None = None
         self.is_mute = False
         self.ends_after: int | None = None
         self.pause_seconds = 0.0
@@ -55,7 +57,9 @@ class FakeRelay:
         handler = grpc.stream_stream_rpc_method_handler(
             self._receive,
             request_deserializer=None,
-            response_serializer=wire.StreamAcknowledgment.SerializeToString,
+            response_serializer=lambda ack: (
+                ack if isinstance(ack, bytes) else ack.SerializeToString()
+            ),
         )
         self._server.add_generic_rpc_handlers(
             (
@@ -141,7 +145,8 @@ class FakeRelay:
                 return
             elif kind == "payload":
                 error = self._take(envelope.payload)
-                yield from stream.acknowledge(envelope.payload, error)
+                for ack in stream.acknowledge(envelope.payload, error):
+                    yield ack if self.junk is None else self.junk
                 if self.ends_after is not None and stream.count >= self.ends_after:
                     return
         yield from stream.final("EOF")

@@ -31,6 +31,11 @@ def varint(number: int) -> bytes:
     return _VARINTS[number] if number < _READY_VARINTS else _encode_varint(number)
 
 
+def varint_field(field_number: int, number: int) -> bytes:
+    """Return a field that holds a non-negative number, a boolean or a member of an enum."""
+    return varint(field_number << 3) + varint(number)
+
+
 def length_delimited(field_number: int, payload: bytes) -> bytes:
     """Return a field that holds bytes, a string or a message."""
     return varint(field_number << 3 | _LENGTH_TYPE) + varint(len(payload)) + payload

@@ -1,1 +1,1 @@
-"""The relay's messages: relay.proto, and what protoc made of it."""
+"""An Electrician relay over gRPC."""

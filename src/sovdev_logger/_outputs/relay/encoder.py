@@ -4,15 +4,14 @@ import json
 import logging
 from typing import Any, Final
 
-from sovdev_logger._delivery.protobuf import length_delimited, utf8, varint
 from sovdev_logger._delivery.sender import Sender
 from sovdev_logger._entry.entry import Entry
 from sovdev_logger._outputs.handler import EntryFactory
+from sovdev_logger._outputs.relay.messages import SCHEMA, wrapped_payload
 from sovdev_logger._outputs.remote_handler import RemoteHandler
 from sovdev_logger._outputs.strict_json import to_strict_json
 from sovdev_logger._safety.json_encoding import Fragment, dumps, dumps_line
 
-SCHEMA: Final = "electrician.log.v1"
 TOO_LARGE: Final = "too_large"
 """Marks an entry that lost what made it too large."""
 
@@ -21,22 +20,7 @@ MAX_PAYLOAD_BYTES: Final = 4 * 1024 * 1024 - 16 * 1024
 _MAX_MESSAGE_CHARACTERS: Final = 65_536
 _MAX_KEPT_BYTES: Final = 65_536
 _LEVELS: Final = {"trace": "debug"}
-_SECOND_NS: Final = 1_000_000_000
 _RENAMED: Final = frozenset({"timestamp", "level", "message", "trace_id", "span_id"})
-
-# Fields of WrappedPayload; its number in the stream is added when it is sent.
-_ID: Final = 1
-_TIMESTAMP: Final = 2
-_PAYLOAD: Final = 3
-_METADATA_AND_TYPE: Final = length_delimited(
-    4,
-    b"".join(
-        length_delimited(1, length_delimited(1, key) + length_delimited(2, value))
-        for key, value in ((b"source", b"sovdev-logger"), (b"log_schema", SCHEMA.encode()))
-    )
-    + length_delimited(2, b"application/json")
-    + length_delimited(3, b"\x08\x01"),
-) + length_delimited(8, SCHEMA.encode())
 
 
 class RelayHandler(RemoteHandler):
@@ -71,16 +55,7 @@ class RelayEncoder:
         last, item = self._last
         if last is entry:
             return item
-        payload = _payload(entry)
-        seconds, nanos = divmod(entry.time_ns, _SECOND_NS)
-        item = b"".join(
-            (
-                length_delimited(_ID, utf8(entry.fields["event_id"])),
-                length_delimited(_TIMESTAMP, b"\x08" + varint(seconds) + b"\x10" + varint(nanos)),
-                length_delimited(_PAYLOAD, payload),
-                _METADATA_AND_TYPE,
-            )
-        )
+        item = wrapped_payload(entry.fields["event_id"], entry.time_ns, _payload(entry))
         self._last = (entry, item)
         return item
 

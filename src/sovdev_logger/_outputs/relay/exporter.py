@@ -11,7 +11,8 @@ from typing import Final, NamedTuple
 
 from sovdev_logger._delivery.results import SendResult
 from sovdev_logger._outputs.relay.grpc_connection import GrpcConnection, StatusCode
-from sovdev_logger._outputs.relay.stream import RelayStream, envelope
+from sovdev_logger._outputs.relay.messages import envelope
+from sovdev_logger._outputs.relay.stream import RelayStream
 from sovdev_logger._runtime.selflog import warn_throttled
 from sovdev_logger._settings.relay import RelaySettings
 

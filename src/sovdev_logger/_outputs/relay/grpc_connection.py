@@ -114,7 +114,7 @@ class GrpcConnection:
             self.is_open = True
             self._transmit(deadline)
         except (OSError, ValueError) as error:
-            self._break(_words(error))
+            self.fail(_words(error))
 
     def call(self, path: str, metadata: Mapping[str, str], deadline: float) -> None:
         """Begin a call; the one before it must have ended."""
@@ -198,6 +198,11 @@ class GrpcConnection:
             with contextlib.suppress(OSError):
                 self._socket.close()
 
+    def fail(self, details: str) -> None:
+        """End the call and the connection, because the server or the network broke them."""
+        self.status = self.status or CallStatus(StatusCode.UNAVAILABLE, details)
+        self.close()
+
     def _transmit(self, deadline: float) -> None:
         data = self._protocol.data_to_send()
         if data and self._socket is not None:
@@ -207,7 +212,7 @@ class GrpcConnection:
     def _take(self, events: Iterable[h2.events.Event]) -> None:
         for event in events:
             if isinstance(event, h2.events.ConnectionTerminated):
-                self._break("the server is going away")
+                self.fail("the server is going away")
             elif getattr(event, "stream_id", None) != self._stream_id:
                 continue
             elif isinstance(event, h2.events.DataReceived):
@@ -243,11 +248,7 @@ class GrpcConnection:
         try:
             yield
         except (OSError, ValueError, h2.exceptions.H2Error) as error:
-            self._break(_words(error))
-
-    def _break(self, details: str) -> None:
-        self.status = self.status or CallStatus(StatusCode.UNAVAILABLE, details)
-        self.close()
+            self.fail(_words(error))
 
 
 def _connected(target: str, tls: TlsConfig | None, deadline: float) -> socket.socket:

@@ -4,27 +4,25 @@ A stream in batch mode is acknowledged after every N entries, and for the rest w
 """
 
 import time
-import uuid
 from collections.abc import Callable, Sequence
 from typing import Final
 
-from sovdev_logger._delivery.protobuf import length_delimited, varint
-from sovdev_logger._outputs.relay import relay_pb2 as wire
 from sovdev_logger._outputs.relay.grpc_connection import (
     CallStatus,
     GrpcConnection,
     StatusCode,
     framed,
 )
+from sovdev_logger._outputs.relay.messages import (
+    CLOSE,
+    envelope,
+    open_envelope,
+    read_acknowledgement,
+)
 from sovdev_logger._settings.relay import RelaySettings
 
 METHOD: Final = "/electrician.RelayService/StreamReceive"
-MAX_ENVELOPE_BYTES: Final = 4 * 1024 * 1024 - 1024
 
-_SOURCE: Final = "sovdev-logger"
-_CLOSE: Final = wire.RelayEnvelope(close=wire.StreamClose(reason="end of batch"))
-_PAYLOAD_FIELD: Final = 2
-_SEQ_TAG: Final = b"\x30"
 _MAX_WRITE_BYTES: Final = 128 * 1024
 
 
@@ -51,7 +49,7 @@ class RelayStream:
         self._is_open = False
         self._acked_at = 0.0
         connection.call(METHOD, settings.headers, deadline)
-        connection.send(framed(_open_envelope(settings)), deadline)
+        connection.send(framed(open_envelope(settings)), deadline)
 
     @property
     def is_usable(self) -> bool:
@@ -76,7 +74,7 @@ class RelayStream:
             if self._seq % self._settings.ack_every_n:
                 # It acknowledges the rest of a batch only at the end of the stream.
                 self.has_ended = True
-                self._unsent += framed(_CLOSE.SerializeToString())
+                self._unsent += framed(CLOSE)
                 if self._write(deadline):
                     self._connection.end(deadline)
             self._wait_for(lambda: self._acked >= last, deadline)
@@ -147,7 +145,11 @@ class RelayStream:
     def _read_acks(self) -> None:
         messages = self._connection.messages
         while messages:
-            ack = wire.StreamAcknowledgment.FromString(messages.popleft())
+            try:
+                ack = read_acknowledgement(messages.popleft())
+            except ValueError as error:
+                self._connection.fail(f"the relay sent no acknowledgement ({error})")
+                return
             self._acked_at = time.monotonic()
             if not self._is_open:
                 self._is_open = True
@@ -162,26 +164,3 @@ class RelayStream:
                 self._errors += ack.err_count
             if not ack.success:
                 self.rejection = ack.message[:120]
-
-
-def _open_envelope(settings: RelaySettings) -> bytes:
-    every = settings.ack_every_n
-    defaults = wire.MessageMetadata(
-        headers={"source": _SOURCE},
-        content_type="application/octet-stream",
-        version=wire.VersionInfo(major=1),
-    )
-    opening = wire.StreamOpen(
-        stream_id=uuid.uuid4().hex + uuid.uuid4().hex,
-        defaults=defaults,
-        ack_mode=wire.ACK_PER_MESSAGE if every == 1 else wire.ACK_BATCH,
-        ack_every_n=every,
-        max_in_flight=settings.max_in_flight,
-        omit_payload_metadata=True,
-    )
-    return bytes(wire.RelayEnvelope(open=opening).SerializeToString())
-
-
-def envelope(item: bytes, seq: int) -> bytes:
-    """Return an envelope with a finished payload, which gets its number in the stream."""
-    return length_delimited(_PAYLOAD_FIELD, item + _SEQ_TAG + varint(seq))
