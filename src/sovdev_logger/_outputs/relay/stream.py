@@ -67,7 +67,7 @@ class RelayStream:
         return self._is_open and self._connection.status is None
 
     def deliver(self, items: Sequence[bytes], deadline: float) -> tuple[int, int]:
-        """Send items and wait for their acknowledgements; return how many were taken, rejected."""
+        """Send items and wait for their acknowledgements; return how many it took and rejected."""
         ok_before, errors_before = self._ok, self._errors
         last = self._seq + len(items)
         if self._send_all(items, deadline):
@@ -80,7 +80,8 @@ class RelayStream:
             self._wait_for(lambda: self._acked >= last, deadline)
         if self.has_ended and self._acked >= last:
             self._wait_for_the_end(deadline)
-        return self._ok - ok_before, self._errors - errors_before
+        rejected = min(self._errors - errors_before, len(items))
+        return min(self._ok - ok_before, len(items) - rejected), rejected
 
     def why_it_failed(self) -> CallStatus:
         """Return how the call ended, or that nothing came."""
