@@ -18,10 +18,14 @@ import pytest
 from sovdev_logger._delivery.http_transport import HttpResult, HttpTransport
 from sovdev_logger._delivery.otlp_messages import make_context, wrap
 from sovdev_logger._delivery.protobuf import length_delimited, varint
+from sovdev_logger._entry.entry import Identity
 from sovdev_logger._outputs.otlp.exporter import TURNED_AWAY_PAUSE_SECONDS, OtlpExporter
+from sovdev_logger._outputs.otlp.resource import Resource
 from sovdev_logger._runtime.own_traffic import is_own_traffic, own_traffic
-from sovdev_logger._settings.otlp import HttpEndpoint
+from sovdev_logger._settings.otlp import HttpEndpoint, OtlpSettings
 from support.otlp_receiver import OtlpReceiver
+
+RESOURCE = Resource(Identity("scope", "1.0.0", "session"), OtlpSettings())
 
 
 @pytest.fixture
@@ -289,7 +293,7 @@ def test_a_partial_success_is_read(
     reason: str | None,
 ) -> None:
     receiver.respond_with(200, body=body)
-    exporter = OtlpExporter(transport, make_context({}, "scope"))
+    exporter = OtlpExporter(transport, RESOURCE)
     result = exporter.send([b"", b"", b""], exporter.context, 5)
     assert (result.delivered, result.rejected, result.reason) == (delivered, rejected, reason)
 
@@ -316,7 +320,7 @@ def test_what_an_answer_is_about_decides(
     retryable: bool,
     pause: float | None,
 ) -> None:
-    exporter = OtlpExporter(transport, make_context({}, "scope"))
+    exporter = OtlpExporter(transport, RESOURCE)
     receiver.respond_with(status, {"Retry-After": "3"} if status >= 429 else {})
     result = exporter.send([b"", b""], exporter.context, 5)
     assert (result.delivered, result.payload_rejected, result.retryable) == (

@@ -185,7 +185,7 @@ def session_is_inherited() -> None:
         before = self.identity
         original(self)
         self.identity = self.logger.identity = before
-        self.pipeline._describe(before)
+        self._resource.describe(before)
 
     lifecycle.Service.reset_after_fork = reset  # type: ignore[method-assign]
 
@@ -320,7 +320,7 @@ def the_pattern_table_has_a_lock() -> None:
 def child_keeps_the_parents_connection() -> None:
     from sovdev_logger._outputs.relay import exporter as relay_grpc
 
-    relay_grpc.RelayExporter.forget = lambda self: None  # type: ignore[method-assign]
+    relay_grpc.RelayExporter.reset_after_fork = lambda self: None  # type: ignore[method-assign]
 
 
 def signal_handler_does_not_bypass_loguru() -> None:

@@ -31,6 +31,12 @@ class Server:
         self.gate.set()
         self.entered = threading.Event()
 
+    def close(self) -> None:
+        pass
+
+    def reset_after_fork(self) -> None:
+        pass
+
     def body(self, items: Sequence[bytes], context: bytes) -> bytes:
         return b",".join(items)
 

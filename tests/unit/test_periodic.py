@@ -14,6 +14,8 @@ DOWN = SendResult(retryable=True, reason="connection refused")
 
 
 class Server:
+    advice = "Check the server."
+
     def __init__(self) -> None:
         self.snapshot: bytes | None = b"snapshot"
         self.taken: list[bytes] = []
@@ -25,7 +27,13 @@ class Server:
     def produce(self) -> bytes | None:
         return self.snapshot
 
-    def send(self, body: bytes, timeout_seconds: float) -> SendResult:
+    def close(self) -> None:
+        pass
+
+    def reset_after_fork(self) -> None:
+        pass
+
+    def send_body(self, body: bytes, timeout_seconds: float) -> SendResult:
         self.gate.wait(30)
         answer = self.answers.pop(0) if self.answers else SendResult(delivered=1)
         if answer.delivered:
@@ -49,7 +57,7 @@ def make(server: Server) -> Iterator[Callable[..., PeriodicSender]]:
             PeriodicSender(
                 "metrics",
                 server.produce,
-                server.send,
+                server,
                 interval_seconds=interval_seconds,
                 backoff=no_pause,
             )
@@ -153,5 +161,5 @@ def test_without_threads_a_flush_says_so(server: Server, monkeypatch: pytest.Mon
         raise RuntimeError
 
     monkeypatch.setattr(threading.Thread, "start", refuse)
-    sender = PeriodicSender("metrics", server.produce, server.send)
+    sender = PeriodicSender("metrics", server.produce, server)
     assert sender.flush(10).reason == "the interpreter is ending"

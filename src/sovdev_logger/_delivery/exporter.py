@@ -40,6 +40,12 @@ class Exporter(Protocol):
     def send(self, items: Sequence[bytes], context: bytes, timeout_seconds: float) -> SendResult:
         """Send items within so many seconds and say what became of them."""
 
+    def close(self) -> None:
+        """Close the connection; the next request opens another."""
+
+    def reset_after_fork(self) -> None:
+        """Leave the connection to the parent: a forked child opens its own."""
+
 
 @dataclass(slots=True, eq=False)
 class Batch:

@@ -139,7 +139,7 @@ class HttpTransport:
             with contextlib.suppress(Exception):
                 connection.close()
 
-    def forget(self) -> None:
+    def reset_after_fork(self) -> None:
         """Leave the connection to the parent: a forked child opens its own."""
         self._connection = None
 

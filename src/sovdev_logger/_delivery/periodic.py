@@ -4,7 +4,7 @@ import time
 from collections import deque
 from collections.abc import Callable
 from queue import SimpleQueue
-from typing import Final
+from typing import Final, Protocol
 
 from sovdev_logger._delivery.backoff import Backoff
 from sovdev_logger._delivery.ledger import QUEUE_FULL, Ledger
@@ -29,6 +29,23 @@ _MAX_UNSENT: Final = 100
 """Exports kept that each hold what no other does; with the default interval, 100 minutes."""
 
 
+class BodyExporter(Protocol):
+    """Sends finished requests to a server."""
+
+    @property
+    def advice(self) -> str:
+        """A sentence with what to check when the server does not accept them."""
+
+    def send_body(self, body: bytes, timeout_seconds: float) -> SendResult:
+        """Send a request within so many seconds and return its outcome."""
+
+    def close(self) -> None:
+        """Close the connection; the next request opens another."""
+
+    def reset_after_fork(self) -> None:
+        """Leave the connection to the parent: a forked child opens its own."""
+
+
 class PeriodicSender:
     """Sends what ``produce`` returns every interval, and whenever it is flushed.
 
@@ -38,7 +55,7 @@ class PeriodicSender:
     Args:
         name: What is sent, in the plural, for warnings.
         produce: Returns the next export, None when there is nothing.
-        send: Sends an export within so many seconds.
+        exporter: Knows the server.
         interval_seconds: Between two exports.
         backoff: Pauses between failed attempts of a flush.
         is_cumulative: Whether each export holds the earlier ones; else all are kept until sent.
@@ -48,7 +65,7 @@ class PeriodicSender:
         self,
         name: str,
         produce: Callable[[], bytes | None],
-        send: Callable[[bytes, float], SendResult],
+        exporter: BodyExporter,
         *,
         interval_seconds: float = DEFAULT_INTERVAL_SECONDS,
         backoff: Backoff | None = None,
@@ -56,12 +73,16 @@ class PeriodicSender:
     ) -> None:
         self.name = name
         self._produce = produce
-        self._send = send
+        self.advice = exporter.advice
+        self._exporter = exporter
         self._interval_seconds = interval_seconds
         self._backoff = backoff or Backoff()
-        self._worker = WorkerThread(name, self._run, _too_late)
         self.is_closed = False
         self._is_cumulative = is_cumulative
+        self._start_empty()
+
+    def _start_empty(self) -> None:
+        self._worker = WorkerThread(self.name, self._run, _too_late)
         self._unsent: deque[bytes] = deque()
         self._ledger = Ledger()
 
@@ -98,6 +119,7 @@ class PeriodicSender:
         """Wait for the last snapshot, and for the thread to end, until the deadline."""
         result = self.end_flush(request)
         self._worker.stop(deadline)
+        self._exporter.close()
         return result
 
     def close(self, timeout_seconds: float) -> FlushResult:
@@ -109,6 +131,13 @@ class PeriodicSender:
         """Return what became of the exports so far; superseded ones do not count."""
         fates = self._ledger.fates
         return self._ledger.status(fates, fates.settled + len(self._unsent), {})
+
+    def reset_after_fork(self) -> None:
+        """Start empty in a forked child, which exports what it counts itself."""
+        self._exporter.reset_after_fork()
+        self._start_empty()
+        if not self.is_closed:
+            self.start()
 
     def _run(self, channel: SimpleQueue[Message]) -> None:
         due_at = time.monotonic() + self._interval_seconds
@@ -147,7 +176,7 @@ class PeriodicSender:
             result = SendResult()
             while self._unsent and not result.retryable:
                 left = max(_MIN_ATTEMPT_SECONDS, deadline - time.monotonic())
-                result = self._send(self._unsent[0], left)
+                result = self._exporter.send_body(self._unsent[0], left)
                 self._settle(result)
         except Exception as error:  # noqa: BLE001 - the thread must outlive whatever these do
             result = SendResult(retryable=True, reason=f"{type(error).__name__}: {error}")
@@ -156,7 +185,7 @@ class PeriodicSender:
             warn_once(
                 f"{self.name}:{result.reason}",
                 f"{self.name} could not be delivered ({result.reason}); the next export has them. "
-                "Check the collector and OTEL_EXPORTER_OTLP_ENDPOINT.",
+                f"{self.advice}",
             )
         return result
 

@@ -202,6 +202,7 @@ class BatchSender:
         self._thread.stop(deadline)
         if not self._thread.is_running:
             self._worker.leave_all()  # where no thread could be started
+        self._exporter.close()
         left = self._worker.outcome(request)
         return FlushResult(
             left.delivered, left.rejected, left.pending, left.spooled, result.reason or left.reason,
@@ -223,4 +224,5 @@ class BatchSender:
 
     def reset_after_fork(self) -> None:
         """Start empty in a forked child: what is queued is the parent's to send."""
+        self._exporter.reset_after_fork()
         self._start_empty()

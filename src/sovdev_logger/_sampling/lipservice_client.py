@@ -112,7 +112,7 @@ class LipServiceClient:
 
     def reset_after_fork(self) -> None:
         """Leave the parent's thread and connection to it; the next entry starts our own."""
-        self._transport.forget()
+        self._transport.reset_after_fork()
         self._is_fetching = False
         self._last_words_until = None
         self.requests_failed = self.reports_uncertain = 0

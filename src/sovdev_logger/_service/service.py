@@ -8,6 +8,7 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING, Final
 from weakref import WeakSet
 
+from sovdev_logger._delivery.results import FlushResult
 from sovdev_logger._delivery.spool import folder as spool_folder
 from sovdev_logger._delivery.status import OutputStatus, Status
 from sovdev_logger._entry import identifiers
@@ -15,18 +16,18 @@ from sovdev_logger._entry.entry import Entry, Identity
 from sovdev_logger._entry.peers import PeerResolver
 from sovdev_logger._entry.stdlib_records import is_told_already
 from sovdev_logger._outputs import rotation
-from sovdev_logger._outputs.console import ConsoleHandler
-from sovdev_logger._outputs.handler import OutputHandler
-from sovdev_logger._outputs.json_file import JsonFileHandler
+from sovdev_logger._outputs.otlp.resource import Resource
 from sovdev_logger._runtime import turnstile as reentry
 from sovdev_logger._runtime.multiprocessing_exit import end_with_multiprocessing_child
 from sovdev_logger._runtime.own_traffic import is_own_traffic
 from sovdev_logger._runtime.selflog import warn, warn_once, warn_throttled
 from sovdev_logger._safety.sanitizer import Sanitizer
 from sovdev_logger._sampling import process as sampling_of_process
-from sovdev_logger._service import remote_outputs
+from sovdev_logger._service.attachment import Attachment
 from sovdev_logger._service.logger import SovdevLogger
-from sovdev_logger._service.pipeline import Pipeline
+from sovdev_logger._service.outputs import build_outputs
+from sovdev_logger._service.senders import FlushableSender, Senders
+from sovdev_logger._service.telemetry import Telemetry
 from sovdev_logger._settings.sampling import SamplingSettings
 from sovdev_logger._settings.service import Settings
 from sovdev_logger._telemetry.spans import Spans, active_span
@@ -41,44 +42,12 @@ _live_services: WeakSet["Service"] = WeakSet()
 """The services that a forked child has to make its own."""
 
 
-class Attachment:
-    """Our handlers on one stdlib logger, and what the logger was like before."""
-
-    def __init__(self, stdlib_logger: logging.Logger, level: int) -> None:
-        self.stdlib_logger = stdlib_logger
-        self.names: dict[str, OutputHandler] = {}
-        self._before = (stdlib_logger.level, stdlib_logger.propagate)
-        self._set_aside: list[logging.Handler] = []
-        self.outputs: list[OutputHandler] = []
-        stdlib_logger.setLevel(level)
-        # The outputs are here; passing entries on to root handlers would print them twice.
-        stdlib_logger.propagate = False
-
-    def add(self, name: str, output: OutputHandler) -> None:
-        """Attach one output; ``name`` is what ``sovdev_status`` calls it."""
-        self.names[name] = output
-        self.outputs.append(output)
-        self.stdlib_logger.addHandler(output)
-
-    def set_others_aside(self) -> None:
-        """Keep what is attached already from getting anything until ``remove``."""
-        self._set_aside = self.stdlib_logger.handlers[:]
-        for handler in self._set_aside:
-            self.stdlib_logger.removeHandler(handler)
-
-    def remove(self) -> None:
-        """Detach and close the outputs and leave the logger as it was."""
-        for output in self.outputs:
-            self.stdlib_logger.removeHandler(output)
-            output.close()
-        for handler in self._set_aside:
-            self.stdlib_logger.addHandler(handler)
-        level, self.stdlib_logger.propagate = self._before
-        self.stdlib_logger.setLevel(level)
-
-
 class Service:
-    """One initialised service: its logger, spans and pipeline, from start to shutdown."""
+    """One initialised service, from start to shutdown.
+
+    The settings are passed down once: to telemetry, logger and sampler here, to the outputs in
+    ``start``.
+    """
 
     def __init__(
         self,
@@ -90,7 +59,9 @@ class Service:
         self.settings = settings
         self.sanitizer = Sanitizer(settings.max_field_bytes, redact=settings.redact)
         self.peers = PeerResolver(identity.service_name, peer_services)
-        self.pipeline = Pipeline(identity, settings.otlp, settings.delivery)
+        self._resource = Resource(identity, settings.otlp)
+        self._telemetry = Telemetry(settings, self._resource)
+        self._senders = Senders(self._telemetry.senders)
         stdlib_logger = logging.getLogger(identity.service_name)
         self.attachment = Attachment(stdlib_logger, settings.level.stdlib_number)
         self.logger = SovdevLogger(
@@ -99,91 +70,88 @@ class Service:
             self.sanitizer,
             stdlib_logger,
             active_span,
-            self.pipeline.entry_counts,
+            self._telemetry.entry_counts,
         )
         self.logger.outputs = self.attachment.outputs
         self.spans = Spans(
             identity.service_name,
             self.sanitizer,
-            self.pipeline.tracer,
-            self.pipeline.span_counts,
+            self._telemetry.tracer,
+            self._telemetry.span_counts,
         )
         self._is_shut_down = False
+        self._own_sampler: ManagedSampler | None = None
         if settings.sampling is not None:
-            self._start_sampling(settings.sampling)
+            self._own_sampler = self._start_sampling(settings.sampling)
         else:
             sampling_of_process.add_sampler_observer(self)
 
     def entry_from_record(self, record: logging.LogRecord) -> Entry | None:
         """Return the entry of a plain ``logging`` record.
 
-        Our own traffic makes none, and an exception that an entry tells of makes no other.
+        Returns None for records from our own exports and for exceptions already logged.
         """
         if is_own_traffic() or is_told_already(record):
             return None
         return self.logger.entry_from_record(record)
 
-    def _start_sampling(self, settings: SamplingSettings) -> None:
+    def _start_sampling(self, settings: SamplingSettings) -> "ManagedSampler":
         from sovdev_logger._sampling.managed import start_stage  # noqa: PLC0415 - not for all
 
-        self.logger.sampling = start_stage(settings, self.identity.service_name, _active_trace)
+        sampler = start_stage(settings, self.identity.service_name, _active_trace)
+        self.logger.sampling = sampler
         if sampling_of_process.current_stage() is None:
-            sampling_of_process.set_stage(self.logger.sampling)
+            sampling_of_process.set_stage(sampler)
+        return sampler
 
     def on_sampler_changed(self, stage: "ManagedSampler | None") -> None:
-        """Sample as the process does, for a service that was not told to by its own settings."""
+        """Sample as the process does, unless the service's own settings say otherwise."""
         if self.settings.sampling is None:
             self.logger.sampling = stage
             self.apply_sampling_to_outputs()
 
-    def attach_outputs(self) -> None:
-        """Add the outputs that the settings ask for, the one that can fail least first."""
-        settings = self.settings
-        if settings.file is not None:
-            self.attachment.add("file", JsonFileHandler(settings.file, self.entry_from_record))
-        if settings.error_file is not None:
-            output = JsonFileHandler(settings.error_file, self.entry_from_record, logging.ERROR)
-            self.attachment.add("error_file", output)
-        log_output = self.pipeline.log_output(self.entry_from_record)
-        if log_output is not None:
-            self.attachment.add("otlp_logs", log_output)
-        if settings.logwell is not None:
-            remote_outputs.attach_logwell(self, settings.logwell)
-        if settings.relay is not None:
-            remote_outputs.attach_relays(self, settings.relay)
-        if settings.console:
-            console = ConsoleHandler(self.entry_from_record, as_json=settings.console_json)
-            self.attachment.add("console", console)
+    def start(self) -> None:
+        """Attach the configured outputs, most reliable first, and start their threads."""
+        senders: list[FlushableSender] = []
+        for output in build_outputs(self.settings, self._resource, self.entry_from_record):
+            self.attachment.add(output.name, output.handler)
+            if output.sender is not None:
+                senders.append(output.sender)
+        logwell = self.settings.logwell
+        self.logger.finds_source = logwell is not None and logwell.capture_source_location
+        self._senders = Senders([*senders, *self._telemetry.senders])
+        self._senders.start()
         self.apply_sampling_to_outputs()
 
     def apply_sampling_to_outputs(self) -> None:
-        """Let those outputs leave out what is left out that the settings say."""
+        """Decide for each output whether it drops sampled-out entries."""
         outputs, own = self.attachment.outputs, self.settings.sampling
         everywhere = own is not None and own.everywhere
         for output in outputs:
             output.is_sampled = everywhere or output.leaves_machine
-        unwanted = bool(outputs) and all(one.is_sampled for one in outputs)
-        self.logger.skips_sampled_out = unwanted
+        self.logger.skips_sampled_out = bool(outputs) and all(
+            output.is_sampled for output in outputs
+        )
 
     def status(self) -> Status:
         """Return what became of every entry, output by output."""
         outputs = {name: output.status() for name, output in self.attachment.names.items()}
-        stage = self.logger.sampling
-        sampling = stage.status() if stage is not None else None
-        return Status({**outputs, **self.pipeline.status()}, sampling)
+        sampler = self.logger.sampling
+        sampling = sampler.status() if sampler is not None else None
+        return Status({**outputs, **self._telemetry.status()}, sampling)
 
     def flush(self, timeout_seconds: float = FLUSH_TIMEOUT_SECONDS) -> None:
         """Wait until everything logged so far has been tried, at most ``timeout_seconds``."""
         self._write_parked()
         deadline = time.monotonic() + timeout_seconds
-        results = self.pipeline.flush(timeout_seconds)
+        results = self._senders.flush(timeout_seconds)
         self._wait_until_written(deadline)
-        for name, result in results.items():
+        for sender, result in results:
             if result.pending:
                 warn_throttled(
-                    f"flush:{name}",
-                    f"not delivered yet: {result.pending} {name} ({result.reason}); they are kept "
-                    f"and sent again. {self.pipeline.advice(name)}",
+                    f"flush:{sender.name}",
+                    f"not delivered yet: {result.pending} {sender.name} ({result.reason}); they "
+                    f"are kept and sent again. {sender.advice}",
                 )
 
     def shutdown(self, timeout_seconds: float = FLUSH_TIMEOUT_SECONDS) -> None:
@@ -193,25 +161,26 @@ class Service:
         self._is_shut_down = True
         self._write_parked()
         deadline = time.monotonic() + timeout_seconds
-        stage = self.logger.sampling
-        if stage is not None and self.settings.sampling is not None:
-            stage.begin_close(deadline)
-        results = self.pipeline.close(timeout_seconds)
+        if self._own_sampler is not None:
+            self._own_sampler.begin_close(deadline)
+        results = self._senders.close(timeout_seconds)
         self._wait_until_written(deadline)
-        if stage is not None and self.settings.sampling is not None:
-            stage.end_close(deadline)
-        for name, result in results.items():
-            if result.spooled:
-                folder = self.settings.delivery.spool and self.settings.delivery.spool.folder
-                warn(
-                    f"not delivered: {result.spooled} {name} ({result.reason}); they are kept in "
-                    f"{folder}, for the next process that starts with it."
-                )
-            elif result.pending:
-                warn(
-                    f"not delivered: {result.pending} {name} ({result.reason}). "
-                    f"{self.pipeline.advice(name)}"
-                )
+        if self._own_sampler is not None:
+            self._own_sampler.end_close(deadline)
+        for sender, result in results:
+            self._warn_undelivered(sender, result)
+
+    def _warn_undelivered(self, sender: FlushableSender, result: FlushResult) -> None:
+        if result.spooled:
+            spool = self.settings.delivery.spool
+            warn(
+                f"not delivered: {result.spooled} {sender.name} ({result.reason}); they are kept "
+                f"in {spool and spool.folder}, for the next process that starts with it."
+            )
+        elif result.pending:
+            warn(
+                f"not delivered: {result.pending} {sender.name} ({result.reason}). {sender.advice}"
+            )
 
     def _write_parked(self) -> None:
         for output in self.attachment.outputs:
@@ -224,40 +193,42 @@ class Service:
             output.wait_until_written(deadline)
 
     def flush_in_handler(self, timeout_seconds: float | None) -> None:
-        """Flush within the exit's deadline, or a shorter one: somebody waits for the end."""
+        """Flush within the exit timeout, or a shorter one given by the caller."""
         self.flush(timeout_seconds or self.settings.exit_timeout_seconds)
 
     def shutdown_in_handler(self, timeout_seconds: float | None) -> None:
-        """End for good within the exit's deadline, or a shorter one."""
+        """End for good within the exit timeout, or a shorter one."""
         timeout_seconds = timeout_seconds or self.settings.exit_timeout_seconds
         if self._is_shut_down:
             # Another frame, perhaps the one that we interrupted, is at it: it must not be cut off.
-            self.pipeline.close(timeout_seconds)
+            self._senders.close(timeout_seconds)
         self.shutdown(timeout_seconds)
-        self._say_drops()
+        self._warn_dropped()
 
     def shutdown_at_exit(self) -> None:
-        """End within the exit's own deadline, whatever the collector does, and say what is lost."""
+        """End within the exit timeout, whatever the collector does, and warn of losses."""
         self.shutdown(self.settings.exit_timeout_seconds)
-        self._say_drops()
+        self._warn_dropped()
 
-    def _say_drops(self) -> None:
-        lost = [
-            f"{one.dropped} by {name} ({reasons(one)})"
-            for name, one in self.status().outputs.items()
-            if one.dropped
+    def _warn_dropped(self) -> None:
+        losses = [
+            f"{status.dropped} by {name} ({reasons(status)})"
+            for name, status in self.status().outputs.items()
+            if status.dropped
         ]
-        if lost:
-            warn(f"entries were dropped: {', '.join(lost)}; the warnings above say how to mend it.")
+        if losses:
+            warn(f"entries were dropped: {', '.join(losses)}; see the warnings above for the fix.")
 
     def reset_after_fork(self) -> None:
         """Make a forked child independent: fresh session, locks, queues, ids and books."""
         self.identity = self.identity._replace(session_id=identifiers.new_uuid())
         self.logger.identity = self.identity
+        self._resource.describe(self.identity)
         for output in self.attachment.outputs:
             output.reset_after_fork()
-        self.pipeline.reset_after_fork(self.identity)
-        self.spans.own_tracer = self.pipeline.tracer
+        self._telemetry.reset_after_fork()
+        self._senders.reset_after_fork()
+        self.spans.own_tracer = self._telemetry.tracer
         end_with_multiprocessing_child(self, self.shutdown_at_exit)
 
 
@@ -275,7 +246,7 @@ def start_service(
     """Start a service with the outputs of ``settings``, and its hooks for exit and fork."""
     identity = Identity(service_name, service_version, identifiers.new_uuid())
     service = Service(identity, peer_services, settings)
-    service.attach_outputs()
+    service.start()
     for problem in settings.problems:
         warn_once(f"settings:{problem.message}", problem.message)
     atexit.register(service.shutdown_at_exit)

@@ -1,7 +1,13 @@
-"""The providers that the application has set, which are respected and never shut down by us."""
+"""The application's own providers: used where they are set, flushed with ours, never shut down."""
 
 import sys
+import threading
+import time
+from collections.abc import Callable
 from typing import TYPE_CHECKING, Final
+
+from sovdev_logger._delivery.results import FlushResult
+from sovdev_logger._delivery.worker_thread import FlushRequest
 
 if TYPE_CHECKING:
     from opentelemetry._logs import LoggerProvider
@@ -34,3 +40,55 @@ def application_meter_provider() -> "MeterProvider | None":
         return None
     provider: MeterProvider = module.get_meter_provider()
     return None if type(provider).__name__ in _PLACEHOLDERS else provider
+
+
+class ApplicationProvider:
+    """Flushes a provider of the application's, in a thread: it may ignore every deadline.
+
+    Nothing is said when that fails: the provider has its own way to tell.
+    """
+
+    name = "application"
+    advice = ""
+
+    def __init__(self, provider: object) -> None:
+        self._force_flush: Callable[[], object] | None = getattr(provider, "force_flush", None)
+
+    def start(self) -> None:
+        """Do nothing: the application has started its provider."""
+
+    def begin_flush(self, timeout_seconds: float) -> FlushRequest:
+        """Let the provider flush; wait with ``end_flush``."""
+        request = FlushRequest(0, time.monotonic() + timeout_seconds)
+        thread = threading.Thread(
+            target=self._flush, args=(request,), name="sovdev-flush-application", daemon=True
+        )
+        try:
+            thread.start()
+        except RuntimeError:  # the interpreter is ending; the application flushes at exit itself
+            request.finish(FlushResult())
+        return request
+
+    def end_flush(self, request: FlushRequest) -> FlushResult:
+        """Wait for the provider until the deadline."""
+        return request.wait() or FlushResult()
+
+    def begin_close(self, timeout_seconds: float) -> FlushRequest:
+        """Flush: the application shuts its provider down."""
+        return self.begin_flush(timeout_seconds)
+
+    def end_close(self, request: FlushRequest, deadline: float) -> FlushResult:  # noqa: ARG002
+        """Wait for the flush."""
+        return self.end_flush(request)
+
+    def reset_after_fork(self) -> None:
+        """Do nothing: the application's provider is its own."""
+
+    def _flush(self, request: FlushRequest) -> None:
+        try:
+            if self._force_flush is not None:
+                self._force_flush()
+        except Exception:  # noqa: BLE001, S110 - the application's provider says what ails it
+            pass
+        finally:
+            request.finish(FlushResult())

@@ -12,7 +12,7 @@ from typing import Final
 
 from sovdev_logger._delivery.backlog import BatchLimits
 from sovdev_logger._delivery.backoff import Backoff
-from sovdev_logger._delivery.http_transport import HttpResult, HttpTransport
+from sovdev_logger._delivery.http_transport import HttpResult
 from sovdev_logger._delivery.ledger import NOT_SENT
 from sovdev_logger._delivery.results import FlushResult, SendResult
 from sovdev_logger._delivery.sender import BatchSender
@@ -72,11 +72,9 @@ class Core:
     def __init__(self, settings: LogwellSettings, callbacks: Callbacks) -> None:
         self.callbacks = callbacks
         self._max_queue_size = settings.queue_size or 1
-        transport = logwell_transport(settings)
-        self._transport = transport
         self._sender = BatchSender(
             "logwell records",
-            _TellingExporter(LogwellExporter(transport, settings), settings, callbacks),
+            _ReportingExporter(settings, callbacks),
             settings=DeliverySettings(queue_max_records=self._max_queue_size),
             limits=BatchLimits(
                 # What is on its way counts in the queue, and must leave room for what is newer.
@@ -90,7 +88,7 @@ class Core:
         self._sender.start()
         _live.add(self)
         # A client that nobody holds any more sends what it has, and its thread ends.
-        finalizer = weakref.finalize(self, _end_without_waiting, self._sender, transport)
+        finalizer = weakref.finalize(self, _end_without_waiting, self._sender)
         finalizer.atexit = False
         end_with_multiprocessing_child(self, self.end)
 
@@ -122,7 +120,6 @@ class Core:
         lost_before = self._lost
         self._turnstile.drain_parked(self._put)
         result = self._sender.close(timeout_seconds)
-        self._transport.close()
         lost = self._lost - lost_before
         if lost and not was_closed:
             message = f"{lost} records could not be sent before the end: {result.reason}"
@@ -140,7 +137,6 @@ class Core:
 
     def reset_after_fork(self) -> None:
         """Start empty in a forked child: what is queued is the parent's to send."""
-        self._transport.forget()
         self._sender.reset_after_fork()
         end_with_multiprocessing_child(self, self.end)
 
@@ -150,32 +146,24 @@ class Core:
         self._sender.drop_oldest_beyond(self._max_queue_size)
 
 
-class _TellingExporter:
-    """Sends as another exporter does, and tells the application what became of it."""
+class _ReportingExporter(LogwellExporter):
+    """An exporter that reports the outcome of each batch to the application's callbacks."""
 
-    def __init__(
-        self, exporter: LogwellExporter, settings: LogwellSettings, callbacks: Callbacks
-    ) -> None:
-        self.context = exporter.context
-        self.suffix = exporter.suffix
-        self.advice = "Check the endpoint and the API key."
-        self._exporter = exporter
+    advice = "Check the endpoint and the API key."
+
+    def __init__(self, settings: LogwellSettings, callbacks: Callbacks) -> None:
+        super().__init__(logwell_transport(settings), settings)
         self._callbacks = callbacks
-        self._max_retries = settings.max_retries
-        self._failing: bytes | None = None
-        self._failures = 0
-
-    def body(self, items: Sequence[bytes], context: bytes) -> bytes:
-        """Return the request for some records."""
-        return self._exporter.body(items, context)
+        self._retrying: bytes | None = None
+        self._attempts = 0
 
     def send(self, items: Sequence[bytes], context: bytes, timeout_seconds: float) -> SendResult:
-        """Send records as one request, and tell what became of them."""
-        result = self._exporter.send(items, context, timeout_seconds)
+        """Send records as one request and report the outcome."""
+        result = super().send(items, context, timeout_seconds)
         if result.retryable:
-            self._tell_failure(items[0], result)
+            self._report_failure(items[0], result)
             return result
-        self._failures = 0
+        self._attempts = 0
         if result.payload_rejected:
             if len(items) == 1:  # more are halved, and tried again
                 self._callbacks.error(self._error(result))
@@ -187,17 +175,17 @@ class _TellingExporter:
             self._callbacks.error(LogwellError(message, VALIDATION_ERROR, 200))
         return result
 
-    def _tell_failure(self, first: bytes, result: SendResult) -> None:
-        """Tell about a batch that failed, once: after its retries, or at once without any."""
-        if first != self._failing:
-            self._failing, self._failures = first, 0
-        self._failures += 1
+    def _report_failure(self, first: bytes, result: SendResult) -> None:
+        """Report a batch that failed, once: after its retries, or at once without any."""
+        if first != self._retrying:
+            self._retrying, self._attempts = first, 0
+        self._attempts += 1
         error = self._error(result)
-        if self._failures == (self._max_retries + 1 if error.retryable else 1):
+        if self._attempts == (self._max_retries + 1 if error.retryable else 1):
             self._callbacks.error(error)
 
     def _error(self, result: SendResult) -> LogwellError:
-        return error_of(self._exporter.last_answer or HttpResult(None), result.reason or "failed")
+        return error_of(self.last_answer or HttpResult(None), result.reason or "failed")
 
 
 def _call(callback: Callable[..., object], argument: object) -> None:
@@ -210,12 +198,10 @@ def _call(callback: Callable[..., object], argument: object) -> None:
         )
 
 
-def _end_without_waiting(sender: BatchSender, transport: HttpTransport) -> None:
-    def end() -> None:
-        sender.close(EXIT_TIMEOUT_SECONDS)
-        transport.close()
-
-    thread = threading.Thread(target=end, name="sovdev-logwell-end", daemon=True)
+def _end_without_waiting(sender: BatchSender) -> None:
+    thread = threading.Thread(
+        target=sender.close, args=(EXIT_TIMEOUT_SECONDS,), name="sovdev-logwell-end", daemon=True
+    )
     with suppress(RuntimeError):  # the interpreter is ending, and has asked for the end already
         thread.start()
 

@@ -52,7 +52,7 @@ class LogwellExporter:
 
     context: Final = b""
     suffix: Final = ".json"
-    advice: Final = "Check LOGWELL_ENDPOINT and LOGWELL_API_KEY."
+    advice: str = "Check LOGWELL_ENDPOINT and LOGWELL_API_KEY."
 
     def __init__(
         self,
@@ -91,6 +91,14 @@ class LogwellExporter:
             reason=reason,
             may_have_arrived=answer.may_have_arrived,
         )
+
+    def close(self) -> None:
+        """Close the connection."""
+        self._transport.close()
+
+    def reset_after_fork(self) -> None:
+        """Leave the connection to the parent."""
+        self._transport.reset_after_fork()
 
     def _pause(self, answer: HttpResult) -> float | None:
         asked = answer.retry_after_seconds

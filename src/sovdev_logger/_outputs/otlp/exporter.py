@@ -6,6 +6,7 @@ from typing import Final
 from sovdev_logger._delivery.http_transport import HttpResult, HttpTransport
 from sovdev_logger._delivery.otlp_messages import read_partial_success, wrap
 from sovdev_logger._delivery.results import SendResult
+from sovdev_logger._outputs.otlp.resource import Resource
 
 TURNED_AWAY_PAUSE_SECONDS: Final = 30.0
 """How long a server is left alone whose answer is about us, not about what we sent."""
@@ -22,9 +23,14 @@ class OtlpExporter:
         "401 and 403."
     )
 
-    def __init__(self, transport: HttpTransport, context: bytes) -> None:
+    def __init__(self, transport: HttpTransport, resource: Resource) -> None:
         self._transport = transport
-        self.context = context
+        self._resource = resource
+
+    @property
+    def context(self) -> bytes:
+        """Resource and scope around the items of this process."""
+        return self._resource.context
 
     def body(self, items: Sequence[bytes], context: bytes) -> bytes:
         """Return the export request for log records or spans."""
@@ -37,6 +43,14 @@ class OtlpExporter:
     def send_body(self, body: bytes, timeout_seconds: float) -> SendResult:
         """Send a finished request, which counts as one item."""
         return self._send(body, 1, timeout_seconds)
+
+    def close(self) -> None:
+        """Close the connection."""
+        self._transport.close()
+
+    def reset_after_fork(self) -> None:
+        """Leave the connection to the parent."""
+        self._transport.reset_after_fork()
 
     def _send(self, body: bytes, count: int, timeout_seconds: float) -> SendResult:
         answer = self._transport.post(body, timeout_seconds)

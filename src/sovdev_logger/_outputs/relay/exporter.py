@@ -71,11 +71,11 @@ class RelayExporter:
     def close(self) -> None:
         """End the connection, and with it the stream."""
         connection = self._connection
-        self.forget()
+        self.reset_after_fork()
         if connection is not None:
             connection.close()
 
-    def forget(self) -> None:
+    def reset_after_fork(self) -> None:
         """Leave stream and connection to the parent: a forked child opens its own."""
         self._stream = self._connection = None
 
