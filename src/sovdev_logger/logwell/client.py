@@ -10,6 +10,7 @@ from typing import Any, Final, Self
 from sovdev_logger._delivery.results import FlushResult
 from sovdev_logger._entry.call_site import source_of_caller
 from sovdev_logger._entry.levels import find_level
+from sovdev_logger._outputs.json_records import server_level
 from sovdev_logger._outputs.logwell.encoder import LogwellRecords
 from sovdev_logger._runtime.selflog import warn_once
 from sovdev_logger._safety.sanitizer import Sanitizer
@@ -242,7 +243,7 @@ def _level(level: object) -> str:
     if found is None:
         warn_once("logwell-level", "an unknown level was logged as info; use debug to fatal.")
         return "info"
-    return "debug" if found.name == "trace" else found.name
+    return server_level(found.name)
 
 
 def _iso(timestamp: object) -> str:

@@ -9,19 +9,18 @@ from sovdev_logger._delivery.sender import Sender
 from sovdev_logger._entry.arguments import NO_MESSAGE
 from sovdev_logger._entry.entry import Entry
 from sovdev_logger._outputs.handler import EntryFactory
+from sovdev_logger._outputs.json_records import (
+    TOO_LARGE,
+    drop_large_values,
+    server_level,
+    to_strict_json,
+)
 from sovdev_logger._outputs.logwell.exporter import MAX_REQUEST_BYTES
 from sovdev_logger._outputs.remote_handler import RemoteHandler
-from sovdev_logger._outputs.strict_json import to_strict_json
 from sovdev_logger._safety.json_encoding import Fragment, dumps, dumps_line
 
-SEQUENCE: Final = "sequence"
-"""Rises with each record of a process: the server's own order ends at the millisecond."""
-
-MAX_LINE_NUMBER: Final = 2**31 - 1
+_MAX_LINE_NUMBER: Final = 2**31 - 1
 _OWN_FIELDS: Final = frozenset({"level", "message", "timestamp", "service_name"})
-_LEVELS: Final = {"trace": "debug"}
-TOO_LARGE: Final = "too_large"
-"""Marks a record that lost what made it too large."""
 
 _MAX_MESSAGE_CHARACTERS: Final = 32_768
 _MAX_KEPT_BYTES: Final = 4096
@@ -57,13 +56,13 @@ class LogwellEncoder:
         metadata = {name: value for name, value in fields.items() if name not in _OWN_FIELDS}
         metadata["input_json"] = Fragment(entry.input_text)
         metadata["response_json"] = Fragment(entry.response_text)
-        level = fields["level"]
-        if level in _LEVELS:
-            metadata["level"] = level
+        level = server_level(fields["level"])
+        if level != fields["level"]:
+            metadata["level"] = fields["level"]
         if entry.sample_rate is not None:
             metadata["sample_rate"] = entry.sample_rate
         return self._records.record(
-            level=_LEVELS.get(level) or level,
+            level=level,
             message=fields["message"],
             timestamp=fields["timestamp"],
             service=fields["service_name"],
@@ -73,7 +72,10 @@ class LogwellEncoder:
 
 
 class LogwellRecords:
-    """Writes the records that ``POST /v1/ingest`` takes, each with the next sequence number."""
+    """Writes the records that ``POST /v1/ingest`` takes.
+
+    Each has the next sequence number: the server's own order ends at the millisecond.
+    """
 
     def __init__(self) -> None:
         self._sequence = count(1)
@@ -107,12 +109,10 @@ class LogwellRecords:
             record["service"] = service
         if source is not None:
             record["sourceFile"] = source[0]
-            if 1 <= source[1] <= MAX_LINE_NUMBER:
+            if 1 <= source[1] <= _MAX_LINE_NUMBER:
                 record["lineNumber"] = source[1]
-        own = dumps_line(record)[:-1]
-        if b"\\u0000" in own:
-            own = to_strict_json(own)
-        number = b'"%b":%d' % (SEQUENCE.encode(), next(self._sequence))
+        own = to_strict_json(dumps(record))
+        number = b'"sequence":%d' % next(self._sequence)
         rest = to_strict_json(metadata)
         if len(own) + len(rest) + len(number) > _MAX_PARTS_BYTES:
             return _cut(record, rest, number)
@@ -126,14 +126,9 @@ def _joined(own: bytes, metadata: bytes, number: bytes) -> bytes:
 
 def _cut(record: dict[str, Any], metadata: bytes, number: bytes) -> bytes:
     """Return a record that fits, without what makes it too large."""
-    kept = {
-        name: value
-        for name, value in json.loads(metadata).items()
-        if len(dumps(value)) <= _MAX_KEPT_BYTES
-    }
     message = record["message"][:_MAX_MESSAGE_CHARACTERS]
-    own = dumps_line({**record, "message": message})[:-1]
-    rest = dumps({**kept, TOO_LARGE: True})
+    own = to_strict_json(dumps({**record, "message": message}))
+    rest = dumps(drop_large_values(json.loads(metadata), _MAX_KEPT_BYTES))
     if len(rest) > _MAX_PARTS_BYTES // 2:  # very many small values
         rest = dumps({TOO_LARGE: True})
-    return _joined(own if b"\\u0000" not in own else to_strict_json(own), rest, number)
+    return _joined(own, rest, number)

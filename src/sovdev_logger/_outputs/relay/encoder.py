@@ -7,19 +7,15 @@ from typing import Any, Final
 from sovdev_logger._delivery.sender import Sender
 from sovdev_logger._entry.entry import Entry
 from sovdev_logger._outputs.handler import EntryFactory
+from sovdev_logger._outputs.json_records import drop_large_values, server_level, to_strict_json
 from sovdev_logger._outputs.relay.messages import SCHEMA, wrapped_payload
 from sovdev_logger._outputs.remote_handler import RemoteHandler
-from sovdev_logger._outputs.strict_json import to_strict_json
 from sovdev_logger._safety.json_encoding import Fragment, dumps, dumps_line
-
-TOO_LARGE: Final = "too_large"
-"""Marks an entry that lost what made it too large."""
 
 MAX_PAYLOAD_BYTES: Final = 4 * 1024 * 1024 - 16 * 1024
 
 _MAX_MESSAGE_CHARACTERS: Final = 65_536
 _MAX_KEPT_BYTES: Final = 65_536
-_LEVELS: Final = {"trace": "debug"}
 _RENAMED: Final = frozenset({"timestamp", "level", "message", "trace_id", "span_id"})
 
 
@@ -62,12 +58,12 @@ class RelayEncoder:
 
 def _payload(entry: Entry) -> bytes:
     fields = entry.fields
-    level = fields["level"]
+    level = server_level(fields["level"])
     has_failed = entry.level.is_error or "exception_message" in fields
-    found: dict[str, Any] = {
+    record: dict[str, Any] = {
         "log_schema": SCHEMA,
         "ts": fields["timestamp"].replace("+00:00", "Z"),
-        "level": _LEVELS.get(level) or level,
+        "level": level,
         "msg": fields["message"],
         "logger": fields["service_name"],
         "caller": fields["function_name"],
@@ -80,18 +76,18 @@ def _payload(entry: Entry) -> bytes:
         "result": "failure" if has_failed else "success",
     }
     if "exception_message" in fields:
-        found["error"] = fields["exception_message"]
-    found["trace_id"] = fields["trace_id"]
+        record["error"] = fields["exception_message"]
+    record["trace_id"] = fields["trace_id"]
     if "span_id" in fields:
-        found["span_id"] = fields["span_id"]
-    found |= {name: value for name, value in fields.items() if name not in _RENAMED}
-    found["input_json"] = Fragment(entry.input_text)
-    found["response_json"] = Fragment(entry.response_text)
-    if level in _LEVELS:
-        found["original_level"] = level
+        record["span_id"] = fields["span_id"]
+    record |= {name: value for name, value in fields.items() if name not in _RENAMED}
+    record["input_json"] = Fragment(entry.input_text)
+    record["response_json"] = Fragment(entry.response_text)
+    if level != fields["level"]:
+        record["original_level"] = fields["level"]
     if entry.sample_rate is not None:
-        found["sample_rate"] = entry.sample_rate
-    payload = to_strict_json(dumps_line(found)[:-1])
+        record["sample_rate"] = entry.sample_rate
+    payload = to_strict_json(dumps_line(record)[:-1])
     return payload if len(payload) <= MAX_PAYLOAD_BYTES else _cut(payload)
 
 
@@ -99,5 +95,4 @@ def _cut(payload: bytes) -> bytes:
     """Return a payload that fits, without what makes it too large."""
     fields = json.loads(payload)
     message = fields.pop("msg")[:_MAX_MESSAGE_CHARACTERS]
-    kept = {name: value for name, value in fields.items() if len(dumps(value)) <= _MAX_KEPT_BYTES}
-    return dumps({**kept, "msg": message, TOO_LARGE: True})
+    return dumps({**drop_large_values(fields, _MAX_KEPT_BYTES), "msg": message})
