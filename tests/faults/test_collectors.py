@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from sovdev_logger._delivery.http_transport import HttpTransport
-from sovdev_logger._settings.otlp import HttpEndpoint
+from sovdev_logger._settings.endpoint import HttpEndpoint
 from support.otlp_receiver import OtlpReceiver
 from support.processes import breaks_with, finish, program, run, same, start
 from support.service import read_lines

@@ -22,7 +22,8 @@ from sovdev_logger._entry.entry import Identity
 from sovdev_logger._outputs.otlp.exporter import TURNED_AWAY_PAUSE_SECONDS, OtlpExporter
 from sovdev_logger._outputs.otlp.resource import Resource
 from sovdev_logger._runtime.own_traffic import is_own_traffic, own_traffic
-from sovdev_logger._settings.otlp import HttpEndpoint, OtlpSettings
+from sovdev_logger._settings.endpoint import HttpEndpoint
+from sovdev_logger._settings.otlp import OtlpSettings
 from support.otlp_receiver import OtlpReceiver
 
 RESOURCE = Resource(Identity("scope", "1.0.0", "session"), OtlpSettings())

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from sovdev_logger._settings.otlp import is_loopback
+from sovdev_logger._settings.endpoint import is_loopback
 from sovdev_logger._settings.service import Settings, read_settings
 
 ENDPOINT = {"OTEL_EXPORTER_OTLP_ENDPOINT": "http://localhost:4318"}

@@ -9,7 +9,8 @@ from difflib import get_close_matches
 from typing import Final
 from urllib.parse import urlsplit
 
-from sovdev_logger._settings.otlp import SIGNALS, HttpEndpoint
+from sovdev_logger._settings.endpoint import HttpEndpoint
+from sovdev_logger._settings.otlp import SIGNALS
 from sovdev_logger._settings.service import Settings, read_settings
 
 VARIABLES: Final = (

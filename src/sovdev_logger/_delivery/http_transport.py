@@ -14,7 +14,7 @@ from email.utils import parsedate_to_datetime
 from typing import TYPE_CHECKING, Final
 from urllib.parse import urlsplit
 
-from sovdev_logger._settings.otlp import HttpEndpoint
+from sovdev_logger._settings.endpoint import HttpEndpoint
 
 if TYPE_CHECKING:
     from urllib3.connection import HTTPConnection

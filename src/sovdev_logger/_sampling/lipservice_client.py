@@ -22,7 +22,7 @@ from sovdev_logger._runtime.selflog import warn_once, warn_throttled
 from sovdev_logger._safety.json_encoding import dumps
 from sovdev_logger._sampling.policy import Policy, PolicyError, parse_policy
 from sovdev_logger._sampling.sampler import Report, Sampler
-from sovdev_logger._settings.otlp import HttpEndpoint
+from sovdev_logger._settings.endpoint import HttpEndpoint
 from sovdev_logger._settings.sampling import INT32_MAX, MAX_NAME_CHARACTERS, LipServiceSettings
 
 JITTER: Final = 0.1

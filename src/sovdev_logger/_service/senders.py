@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from sovdev_logger._outputs.otlp.exporter import OtlpExporter
     from sovdev_logger._outputs.otlp.resource import Resource
     from sovdev_logger._settings.delivery import DeliverySettings
-    from sovdev_logger._settings.otlp import HttpEndpoint
+    from sovdev_logger._settings.endpoint import HttpEndpoint
 
 
 class FlushableSender(Protocol):

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
     from sovdev_logger._delivery.periodic import PeriodicSender
     from sovdev_logger._delivery.sender import BatchSender
-    from sovdev_logger._settings.otlp import HttpEndpoint
+    from sovdev_logger._settings.endpoint import HttpEndpoint
     from sovdev_logger._telemetry.sdk_providers import SpanForwarder
 
 

@@ -3,9 +3,8 @@
 import re
 from dataclasses import dataclass, field
 from typing import Final
-from urllib.parse import urlsplit
 
-from sovdev_logger._settings.otlp import is_loopback
+from sovdev_logger._settings.endpoint import base_url, credential_refusal
 from sovdev_logger._settings.reader import EnvironmentReader
 
 MAX_BATCH_SIZE: Final = 100
@@ -77,27 +76,15 @@ def check_logwell(settings: LogwellSettings) -> LogwellSettings:
     Raises:
         ValueError: The URL, the key or a bound cannot be used. The message never shows the key.
     """
-    url = settings.url.strip().rstrip("/")
-    try:
-        parts = urlsplit(url)
-        usable = parts.scheme in {"http", "https"} and parts.hostname and parts.port != 0
-    except ValueError:
-        usable = False
-    if not usable or parts.username or parts.query or parts.fragment:
-        raise ValueError(
-            "the endpoint of Logwell is not usable: expected http:// or https://, a host, and "
-            "perhaps a port and a path"
-        )
+    url = base_url(settings.url, "the endpoint of Logwell")
     if not _KEY.fullmatch(settings.api_key):
         raise ValueError(
             "the API key of Logwell is not usable: expected lw_ and 32 characters of letters, "
             "digits, _ and -"
         )
-    if parts.scheme != "https" and not is_loopback(parts.hostname or ""):
-        raise ValueError(
-            f"the API key of Logwell is not sent to {url}: a credential does not travel without "
-            "TLS; use an https:// endpoint"
-        )
+    refusal = credential_refusal("the API key of Logwell", url)
+    if refusal is not None:
+        raise ValueError(f"{refusal}; use an https:// endpoint")
     if not 0 < settings.flush_interval_seconds <= MAX_FLUSH_INTERVAL_SECONDS:
         raise ValueError(
             f"the flush interval {settings.flush_interval_seconds:g} is not usable: expected "

@@ -2,32 +2,24 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from ipaddress import ip_address
 from typing import Final
-from urllib.parse import unquote, urlsplit
+from urllib.parse import unquote
 
+from sovdev_logger._settings.endpoint import (
+    DEFAULT_TIMEOUT_SECONDS,
+    HttpEndpoint,
+    credential_refusal,
+    is_credential,
+    split_http_url,
+    split_pairs,
+)
 from sovdev_logger._settings.reader import EnvironmentReader
 
 SIGNALS: Final = ("logs", "metrics", "traces")
 
 _PREFIX: Final = "OTEL_EXPORTER_OTLP_"
-_DEFAULT_TIMEOUT_SECONDS: Final = 10.0
 _LARGEST_TIMEOUT_READ_AS_SECONDS: Final = 100
 _DEFAULT_METRIC_INTERVAL_MS: Final = 60_000
-_CREDENTIAL_WORDS: Final = ("auth", "key", "token", "secret", "cookie", "password", "credential")
-
-
-@dataclass(frozen=True, slots=True)
-class HttpEndpoint:
-    """Where one signal is posted to, with everything that the request needs."""
-
-    url: str
-    headers: Mapping[str, str] = field(default_factory=dict, repr=False)
-    timeout_seconds: float = _DEFAULT_TIMEOUT_SECONDS
-    gzip: bool = False
-    ca_file: str | None = None
-    client_cert_file: str | None = None
-    client_key_file: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,7 +42,7 @@ class OtlpSettings:
 
 def read_otlp(env: EnvironmentReader) -> OtlpSettings:
     """Read the OTEL variables with their standard meanings (specification: environment)."""
-    attributes = _resource_attributes(env)
+    attributes = _pairs(env, "OTEL_RESOURCE_ATTRIBUTES")
     targets: dict[str, HttpEndpoint | None] = dict.fromkeys(SIGNALS)
     if not env.flag("OTEL_SDK_DISABLED", default=False):
         targets = {signal: _target(env, signal) for signal in SIGNALS}
@@ -79,7 +71,7 @@ def _target(env: EnvironmentReader, signal: str) -> HttpEndpoint | None:
         return None
     return HttpEndpoint(
         url=url,
-        headers=_safe_headers(env, url, _headers(env, signal)),
+        headers=_headers(env, signal, url),
         timeout_seconds=_timeout_seconds(env, signal),
         gzip=_compression(env, signal) == "gzip",
         ca_file=_specific_or_general(env, signal, "CERTIFICATE")[1],
@@ -105,7 +97,7 @@ def _endpoint(env: EnvironmentReader, signal: str) -> str | None:
     name, text = _specific_or_general(env, signal, "ENDPOINT")
     if text is None:
         return None
-    if not _is_http_url(text):
+    if split_http_url(text) is None:
         env.report(
             name, _without_userinfo(text), "an http:// or https:// URL", f"{signal} stay off"
         )
@@ -114,79 +106,48 @@ def _endpoint(env: EnvironmentReader, signal: str) -> str | None:
     return text if name != f"{_PREFIX}ENDPOINT" else f"{text.rstrip('/')}/v1/{signal}"
 
 
-def _is_http_url(text: str) -> bool:
-    try:
-        parts = urlsplit(text)
-        return parts.scheme in {"http", "https"} and bool(parts.hostname) and parts.port != 0
-    except ValueError:
-        return False
-
-
 def _without_userinfo(url: str) -> str:
     head, at, tail = url.rpartition("@")
     return f"{head.partition('//')[0]}//…@{tail}" if at else url
 
 
-def _headers(env: EnvironmentReader, signal: str) -> dict[str, str]:
-    general = env.text(f"{_PREFIX}HEADERS")
-    specific = env.text(f"{_PREFIX}{signal.upper()}_HEADERS")
-    return {
-        **_pairs(env, f"{_PREFIX}HEADERS", general),
-        **_pairs(env, f"{_PREFIX}{signal.upper()}_HEADERS", specific),
+def _headers(env: EnvironmentReader, signal: str, url: str) -> dict[str, str]:
+    """Return the headers, without credentials when they would travel in clear text."""
+    headers = {
+        **_pairs(env, f"{_PREFIX}HEADERS"),
+        **_pairs(env, f"{_PREFIX}{signal.upper()}_HEADERS"),
     }
+    secret = sorted(filter(is_credential, headers))
+    refusal = credential_refusal(f"the header {', '.join(secret)}", url)
+    if not secret or refusal is None:
+        return headers
+    env.note(
+        f"{_PREFIX}HEADERS", f"{refusal}; use an https:// endpoint, or a collector on localhost."
+    )
+    return {name: value for name, value in headers.items() if name not in secret}
 
 
-def _pairs(env: EnvironmentReader, name: str, text: str | None) -> dict[str, str]:
-    """Parse ``key=value,key=value`` with percent-encoded values, as W3C baggage writes it."""
-    pairs: dict[str, str] = {}
-    for part in (text or "").split(","):
-        key, equals, value = part.partition("=")
-        if key.strip() and equals and _is_one_line(unquote(key + value)):
-            pairs[unquote(key.strip())] = unquote(value.strip())
-        elif part.strip():
-            env.note(
-                name,
-                f"{name} holds a part that is not usable: expected key=value,key=value with "
-                "percent-encoded values; that part is left out.",
-            )
-    return pairs
+def _pairs(env: EnvironmentReader, name: str) -> dict[str, str]:
+    """Return ``key=value,key=value`` with percent-encoded values, as W3C baggage writes it."""
+    pairs = split_pairs(
+        env.text(name) or "",
+        lambda part: _is_one_line(unquote(part)),
+        lambda: env.note(
+            name,
+            f"{name} holds a part that is not usable: expected key=value,key=value with "
+            "percent-encoded values; that part is left out.",
+        ),
+    )
+    return {unquote(key): unquote(value) for key, value in pairs.items()}
 
 
 def _is_one_line(text: str) -> bool:
     return text.isprintable() or ("\t" in text and text.replace("\t", "").isprintable())
 
 
-def _safe_headers(env: EnvironmentReader, url: str, headers: dict[str, str]) -> dict[str, str]:
-    """Return the headers without credentials when they would travel in clear text."""
-    if url.startswith("https://") or is_loopback(urlsplit(url).hostname or ""):
-        return headers
-    secret = sorted(name for name in headers if _is_credential(name))
-    if secret:
-        env.note(
-            f"{_PREFIX}HEADERS",
-            f"the header {', '.join(secret)} is not sent to {url}: a credential does not travel "
-            "without TLS; use an https:// endpoint, or a collector on localhost.",
-        )
-    return {name: value for name, value in headers.items() if name not in secret}
-
-
-def _is_credential(header: str) -> bool:
-    return any(word in header.lower() for word in _CREDENTIAL_WORDS)
-
-
-def is_loopback(host: str) -> bool:
-    """Return whether ``host`` is this machine, by name or by address."""
-    if host == "localhost" or host.endswith(".localhost"):
-        return True
-    try:
-        return ip_address(host).is_loopback
-    except ValueError:
-        return False
-
-
 def _timeout_seconds(env: EnvironmentReader, signal: str) -> float:
     name, _ = _specific_or_general(env, signal, "TIMEOUT")
-    milliseconds = env.positive(name, _DEFAULT_TIMEOUT_SECONDS * 1000, "milliseconds")
+    milliseconds = env.positive(name, DEFAULT_TIMEOUT_SECONDS * 1000, "milliseconds")
     # The standard says milliseconds, Python's SDK has always read seconds: nobody means 10 ms.
     if milliseconds < _LARGEST_TIMEOUT_READ_AS_SECONDS:
         return milliseconds
@@ -209,7 +170,3 @@ def _check_protocol(env: EnvironmentReader) -> None:
 def _wants_delta(env: EnvironmentReader) -> bool:
     name = f"{_PREFIX}METRICS_TEMPORALITY_PREFERENCE"
     return env.choice(name, ("cumulative", "delta", "lowmemory")) == "delta"
-
-
-def _resource_attributes(env: EnvironmentReader) -> dict[str, str]:
-    return _pairs(env, "OTEL_RESOURCE_ATTRIBUTES", env.text("OTEL_RESOURCE_ATTRIBUTES"))

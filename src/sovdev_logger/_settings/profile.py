@@ -8,6 +8,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final, TypeVar
 
+from sovdev_logger._settings.reader import whole_number
+
 DEVELOPMENT: Final = "development"
 TESTING: Final = "testing"
 PRODUCTION: Final = "production"
@@ -15,6 +17,7 @@ ENVIRONMENTS: Final = (DEVELOPMENT, TESTING, PRODUCTION)
 
 DEFAULT_MAX_SIZE_MB: Final = 5.0
 DEFAULT_MAX_FILES: Final = 5
+MAX_MAX_FILES: Final = 10**9 - 1
 MAX_NAME_BYTES: Final = 200
 CHILD_PREFIX: Final = "NAME_CHILD_PROCESS_"
 
@@ -152,10 +155,10 @@ def _max_files(environ: Mapping[str, str]) -> int:
     text = environ.get("LOG_MAX_FILES")
     if not text or not text.strip():
         return DEFAULT_MAX_FILES
-    digits = text.strip()
-    if not (digits.isascii() and digits.isdecimal() and len(digits) < 10 and int(digits) > 0):  # noqa: PLR2004
+    number = whole_number(text.strip(), 1, MAX_MAX_FILES)
+    if number is None:
         raise _wrong("LOG_MAX_FILES", "a positive whole number", text)
-    return int(digits)
+    return number
 
 
 def _folder(environ: Mapping[str, str], name: str | None) -> Path:

@@ -8,6 +8,7 @@ from typing import Final, NamedTuple
 _TRUE: Final = frozenset({"true", "1", "yes", "on"})
 _FALSE: Final = frozenset({"false", "0", "no", "off"})
 _SHOWN_CHARACTERS: Final = 80
+INT64_MAX: Final = 2**63 - 1
 
 
 class Problem(NamedTuple):
@@ -60,12 +61,13 @@ class EnvironmentReader:
         text = self.text(name)
         if text is None:
             return default
-        if text.isascii() and text.isdecimal() and len(text) < 19 and int(text) >= minimum:  # noqa: PLR2004
-            return int(text)
+        number = whole_number(text, minimum)
+        if number is not None:
+            return number
         self.report(name, text, f"a whole number of at least {minimum}", f"{default} is used")
         return default
 
-    def bounded(self, name: str, least: int, most: int) -> int | None:
+    def bounded(self, name: str, minimum: int, maximum: int) -> int | None:
         """Return a whole number within bounds, None when unset.
 
         Raises:
@@ -74,10 +76,11 @@ class EnvironmentReader:
         text = self.text(name)
         if text is None:
             return None
-        if text.isascii() and text.isdecimal() and len(text) < 10 and least <= int(text) <= most:  # noqa: PLR2004
-            return int(text)
+        number = whole_number(text, minimum, maximum)
+        if number is not None:
+            return number
         raise ValueError(
-            f"{name}={text[:40]!r} is not usable: expected a whole number, {least} to {most}"
+            f"{name}={text[:40]!r} is not usable: expected a whole number, {minimum} to {maximum}"
         )
 
     def positive(self, name: str, default: float, unit: str) -> float:
@@ -101,6 +104,14 @@ class EnvironmentReader:
         except RuntimeError:
             self.report(name, text, "a path whose home folder exists", f"{default} is used")
             return default
+
+
+def whole_number(text: str, minimum: int = 0, maximum: int = INT64_MAX) -> int | None:
+    """Return the whole number that ``text`` is, None when it is none or out of bounds."""
+    # Longer texts are not converted: Python refuses, slowly, those of thousands of digits.
+    if not (text.isascii() and text.isdecimal() and len(text) <= len(str(INT64_MAX))):
+        return None
+    return int(text) if minimum <= int(text) <= maximum else None
 
 
 def _number(text: str) -> float | None:

@@ -5,7 +5,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final
 
-from sovdev_logger._settings.reader import EnvironmentReader
+from sovdev_logger._settings.endpoint import TlsConfig, may_carry_credentials, split_pairs
+from sovdev_logger._settings.reader import EnvironmentReader, whole_number
 
 DEFAULT_QUEUE_SIZE: Final = 2048
 DEFAULT_TIMEOUT_SECONDS: Final = 2.0
@@ -14,16 +15,7 @@ MAX_ACK_EVERY_N: Final = 1024
 DEFAULT_MAX_IN_FLIGHT: Final = 512
 DEFAULT_STALL_SECONDS: Final = 15.0
 _MAX_WHOLE: Final = 1_000_000
-
-
-@dataclass(frozen=True, slots=True)
-class TlsConfig:
-    """What a TLS connection is made with; without an authority the system's are trusted."""
-
-    ca_file: str | None = None
-    cert_file: str | None = None
-    key_file: str | None = None
-    server_name: str | None = None
+MAX_PORT: Final = 65535
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,21 +91,17 @@ def _check_that_nobody_waits(env: EnvironmentReader) -> None:
 
 def _target(text: str) -> str:
     host, colon, port = text.rpartition(":")
-    if not (colon and host and port.isascii() and port.isdecimal() and 0 < int(port) < 65536):  # noqa: PLR2004
+    if not (colon and host and whole_number(port, 1, MAX_PORT)):
         raise ValueError(f"RELAY_TARGETS holds {text[:80]!r}: expected host:port")
     return text
 
 
 def _headers(env: EnvironmentReader) -> dict[str, str]:
-    headers: dict[str, str] = {}
-    for part in (env.text("RELAY_HEADERS") or "").split(","):
-        name, equals, value = part.partition("=")
-        if not part.strip():
-            continue
-        name = name.strip().lower()
-        if not (equals and name and name.isascii() and value.strip().isascii()):
-            raise ValueError("RELAY_HEADERS holds a part that is not usable: expected name=value")
-        headers[name] = value.strip()
+    def refuse() -> None:
+        raise ValueError("RELAY_HEADERS holds a part that is not usable: expected name=value")
+
+    pairs = split_pairs(env.text("RELAY_HEADERS") or "", str.isascii, refuse)
+    headers = {name.lower(): value for name, value in pairs.items()}
     token = _token(env)
     if token is not None:
         headers["authorization"] = f"Bearer {token}"
@@ -151,7 +139,7 @@ def _check_credentials(
     env: EnvironmentReader, headers: dict[str, str], tls: TlsConfig | None
 ) -> None:
     """Refuse credentials that would travel in clear text, or leave them out where that will do."""
-    if "authorization" not in headers or tls is not None:
+    if "authorization" not in headers or may_carry_credentials(tls=tls is not None):
         return
     if env.flag("RELAY_AUTH_REQUIRED", default=True):
         raise ValueError(

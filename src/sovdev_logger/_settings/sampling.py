@@ -2,10 +2,9 @@
 
 from dataclasses import dataclass, field
 from typing import Final
-from urllib.parse import urlsplit
 
-from sovdev_logger._settings.otlp import is_loopback
-from sovdev_logger._settings.reader import EnvironmentReader
+from sovdev_logger._settings.endpoint import base_url, credential_refusal
+from sovdev_logger._settings.reader import EnvironmentReader, whole_number
 
 DEFAULT_POLICY_REFRESH_SECONDS: Final = 300.0
 DEFAULT_PATTERN_REPORT_SECONDS: Final = 600.0
@@ -122,9 +121,10 @@ def read_lipservice(env: EnvironmentReader) -> LipServiceSettings | None:
 
 
 def _team_id(text: str) -> int:
-    if not (text.isascii() and text.isdecimal() and len(text) <= len(str(INT32_MAX))):
+    number = whole_number(text)
+    if number is None:
         raise ValueError(f"LIPSERVICE_TEAM_ID={text[:40]!r} is not usable: expected a whole number")
-    return int(text)
+    return number
 
 
 def check_lipservice(settings: LipServiceSettings) -> LipServiceSettings:
@@ -134,25 +134,13 @@ def check_lipservice(settings: LipServiceSettings) -> LipServiceSettings:
         ValueError: The URL, the team or the key cannot be used; the message says why. A key is
             sent over TLS or to this machine, nowhere else.
     """
-    url = settings.url.strip().rstrip("/").removesuffix("/api/v1")
-    try:
-        parts = urlsplit(url)
-        usable = parts.scheme in {"http", "https"} and parts.hostname and parts.port != 0
-    except ValueError:
-        usable = False
-    if not usable or parts.username or parts.query or parts.fragment:
-        raise ValueError(
-            "the URL of LipService is not usable: expected http:// or https://, a host, and "
-            "perhaps a port and a path"
-        )
+    url = base_url(settings.url, "the URL of LipService").removesuffix("/api/v1")
     key = settings.api_key
     if key and not (key.isascii() and key.isprintable()):
         raise ValueError("the API key of LipService is not usable: expected printable ASCII")
-    if key and parts.scheme != "https" and not is_loopback(parts.hostname or ""):
-        raise ValueError(
-            f"the API key of LipService is not sent to {url}: a credential does not travel "
-            "without TLS; use an https:// URL, or leave LIPSERVICE_API_KEY out"
-        )
+    refusal = credential_refusal("the API key of LipService", url)
+    if key and refusal is not None:
+        raise ValueError(f"{refusal}; use an https:// URL, or leave LIPSERVICE_API_KEY out")
     if not 0 <= settings.team_id <= INT32_MAX:
         raise ValueError(f"the team id {settings.team_id} is not usable: expected 0 to 2147483647")
     return LipServiceSettings(

@@ -8,8 +8,8 @@ from urllib.parse import urlsplit
 
 from sovdev_logger._delivery.http_transport import HttpResult, HttpTransport
 from sovdev_logger._delivery.results import SendResult
+from sovdev_logger._settings.endpoint import HttpEndpoint
 from sovdev_logger._settings.logwell import MAX_BATCH_SIZE, LogwellSettings
-from sovdev_logger._settings.otlp import HttpEndpoint
 
 MAX_REQUEST_BYTES: Final = 480_000
 """Below the server's 524,288, which it may count otherwise than we do."""

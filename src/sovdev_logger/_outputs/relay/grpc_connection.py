@@ -21,7 +21,7 @@ import h2.errors
 import h2.events
 import h2.exceptions
 
-from sovdev_logger._settings.relay import TlsConfig
+from sovdev_logger._settings.endpoint import TlsConfig
 
 MAX_ANSWER_BYTES: Final = 4 * 1024 * 1024
 
