@@ -1,7 +1,7 @@
 """The LOGWELL variables: where the server is, and how entries are sent to it."""
 
 import re
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Final
 
 from sovdev_logger._settings.endpoint import base_url, credential_refusal
@@ -90,13 +90,4 @@ def check_logwell(settings: LogwellSettings) -> LogwellSettings:
             f"the flush interval {settings.flush_interval_seconds:g} is not usable: expected "
             f"seconds, more than 0 and at most {MAX_FLUSH_INTERVAL_SECONDS:g}"
         )
-    return LogwellSettings(
-        url,
-        settings.api_key,
-        settings.batch_size,
-        settings.flush_interval_seconds,
-        settings.queue_size,
-        settings.max_retries,
-        settings.capture_source_location,
-        settings.timeout_seconds,
-    )
+    return replace(settings, url=url)

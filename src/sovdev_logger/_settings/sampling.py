@@ -1,6 +1,6 @@
 """What a user can set about sampling, and where LipService is."""
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Final
 
 from sovdev_logger._settings.endpoint import base_url, credential_refusal
@@ -143,11 +143,4 @@ def check_lipservice(settings: LipServiceSettings) -> LipServiceSettings:
         raise ValueError(f"{refusal}; use an https:// URL, or leave LIPSERVICE_API_KEY out")
     if not 0 <= settings.team_id <= INT32_MAX:
         raise ValueError(f"the team id {settings.team_id} is not usable: expected 0 to 2147483647")
-    return LipServiceSettings(
-        url,
-        settings.team_id,
-        key,
-        settings.policy_refresh_seconds,
-        settings.pattern_report_seconds,
-        settings.timeout_seconds,
-    )
+    return replace(settings, url=url)
