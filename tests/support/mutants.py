@@ -17,9 +17,8 @@ from sovdev_logger._delivery.spool import spool
 from sovdev_logger._outputs import json_file
 from sovdev_logger._outputs.json_file import JsonFileHandler
 from sovdev_logger._outputs.otlp import exporter as otlp_http
+from sovdev_logger._runtime import fork, signal_handlers, turnstile
 from sovdev_logger._runtime import multiprocessing_exit as child_processes
-from sovdev_logger._runtime import signal_handlers
-from sovdev_logger._runtime import turnstile as reentry
 from sovdev_logger._service import service as lifecycle
 from support.processes import MUTANT
 
@@ -86,7 +85,7 @@ def file_never_reopens() -> None:
 
 def reentry_is_refused() -> None:
     """Leave out what arrives from inside, as a recursion guard does."""
-    reentry.Turnstile._park = lambda self, item: None  # type: ignore[method-assign]
+    turnstile.Turnstile._park = lambda self, item: None  # type: ignore[method-assign]
 
 
 def reentry_deadlocks() -> None:
@@ -99,7 +98,7 @@ def reentry_deadlocks() -> None:
             self._action(item)
             self.passed += 1
 
-    reentry.Turnstile.submit = submit  # type: ignore[method-assign]
+    turnstile.Turnstile.submit = submit  # type: ignore[method-assign]
 
 
 _locks: dict[int, threading.Lock] = {}
@@ -158,14 +157,7 @@ def spool_sends_twice() -> None:
 
 def spool_has_no_owner() -> None:
     """Let every process take over what others own."""
-    spool_folder.fcntl = _NoLocks()  # type: ignore[assignment]
-
-
-class _NoLocks:
-    LOCK_EX = LOCK_NB = LOCK_UN = 0
-
-    def flock(self, *_: object) -> None:
-        pass
+    spool_folder.FileLock.try_acquire = lambda self: True  # type: ignore[method-assign]
 
 
 def spool_is_not_bounded() -> None:
@@ -173,9 +165,9 @@ def spool_is_not_bounded() -> None:
 
 
 def fork_is_not_noticed() -> None:
-    lifecycle._live_services.clear()
-    lifecycle._live_services.add = lambda service: None  # type: ignore[method-assign]
-    reentry.forget_all_holders = lambda: None
+    for phase in (fork.Phase.TURNSTILES, fork.Phase.SERVICES):
+        fork._owners[phase].clear()
+        fork._owners[phase].add = lambda owner: None  # type: ignore[method-assign]
 
 
 def session_is_inherited() -> None:

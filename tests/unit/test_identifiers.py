@@ -1,5 +1,6 @@
 """Ids and the clock."""
 
+import os
 import re
 import uuid
 from datetime import UTC, datetime, timedelta
@@ -10,7 +11,6 @@ from hypothesis import strategies as st
 
 from sovdev_logger._entry.identifiers import (
     Clock,
-    forget_prepared,
     new_trace_id,
     new_uuid,
     trace_id_digits,
@@ -27,10 +27,19 @@ def test_uuids_are_valid_version_4_and_distinct() -> None:
         assert str(parsed) == text
 
 
-def test_prepared_ids_can_be_forgotten() -> None:
-    first = new_uuid()
-    forget_prepared()
-    assert new_uuid() != first
+def test_a_forked_child_does_not_repeat_its_parents_ids() -> None:
+    new_uuid(), new_trace_id()  # some are prepared from here on
+    reader, writer = os.pipe()
+    child = os.fork()
+    if child == 0:
+        os.write(writer, f"{new_uuid()} {new_trace_id()}".encode())
+        os._exit(0)
+    os.waitpid(child, 0)
+    uuid_of_child, trace_id_of_child = os.read(reader, 200).decode().split()
+    os.close(reader)
+    os.close(writer)
+    assert new_uuid() != uuid_of_child
+    assert new_trace_id() != trace_id_of_child
 
 
 def test_a_trace_id_is_32_hex_digits() -> None:

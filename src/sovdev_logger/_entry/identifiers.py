@@ -5,6 +5,8 @@ import time
 from collections.abc import Callable
 from typing import Final
 
+from sovdev_logger._runtime.fork import Phase, register_for_fork
+
 _BATCH: Final = 64
 """Ids made from one read of the system's randomness; a single read costs as much as the rest."""
 
@@ -15,44 +17,35 @@ _THREE_DIGITS: Final = [f"{number:03}" for number in range(1000)]
 _HEX_DIGITS: Final = 32
 _NO_TRACE: Final = "0" * _HEX_DIGITS
 
-_uuids: list[str] = []
-_trace_ids: list[str] = []
 _ENDINGS: Final = [f"{number:02x}" for number in range(_BATCH)]
 
-next_uuid: Final = _uuids.pop
-"""The hot path's ``new_uuid``: an ``IndexError`` says that ``new_uuid`` has to make some more."""
 
-next_trace_id: Final = _trace_ids.pop
-"""The same of ``new_trace_id``."""
+class _Supply:
+    """Ids of one kind, made in batches. Thread and signal safe.
 
+    Attributes:
+        pop: The hot path's ``new``: raises ``IndexError`` when ``new`` has to make another batch.
+    """
 
-def new_uuid() -> str:
-    """Return a UUID v4, lower case with hyphens. Thread and signal safe."""
-    try:
-        return next_uuid()
-    except IndexError:
-        _uuids.extend(_fresh_uuids())
-        return new_uuid()
+    __slots__ = ("__weakref__", "_ids", "_make_batch", "pop")
 
+    def __init__(self, make_batch: Callable[[], list[str]]) -> None:
+        self._ids: list[str] = []
+        self._make_batch = make_batch
+        self.pop = self._ids.pop
+        register_for_fork(Phase.IDENTIFIERS, self)
 
-def new_trace_id() -> str:
-    """Return a random W3C trace id: 32 lower-case hex digits, never all zero."""
-    try:
-        return next_trace_id()
-    except IndexError:
-        _trace_ids.extend(_fresh_trace_ids())
-        return new_trace_id()
+    def new(self) -> str:
+        """Return the next id."""
+        try:
+            return self.pop()
+        except IndexError:
+            self._ids.extend(self._make_batch())
+            return self.new()
 
-
-def new_trace_uuid() -> str:
-    """Return a trace id in the form of a UUID v4: random all through, unlike ``new_uuid``."""
-    return _as_uuid(new_trace_id())
-
-
-def forget_prepared() -> None:
-    """Drop the prepared ids, so that a forked child does not repeat its parent's."""
-    _uuids.clear()
-    _trace_ids.clear()
+    def reset_after_fork(self) -> None:
+        """Drop the prepared ids, which are the parent's."""
+        self._ids.clear()
 
 
 def _fresh_uuids() -> list[str]:
@@ -74,6 +67,23 @@ def _fresh_trace_ids() -> list[str]:
     """Return a batch of ids that are random all through: samplers decide by any of their bits."""
     ids = os.urandom(16 * _BATCH).hex(" ", 16).split()
     return ids if _NO_TRACE not in ids else _fresh_trace_ids()
+
+
+_uuids: Final = _Supply(_fresh_uuids)
+_trace_ids: Final = _Supply(_fresh_trace_ids)
+
+next_uuid: Final = _uuids.pop
+new_uuid: Final = _uuids.new
+"""Return a UUID v4, lower case with hyphens."""
+
+next_trace_id: Final = _trace_ids.pop
+new_trace_id: Final = _trace_ids.new
+"""Return a random W3C trace id: 32 lower-case hex digits, never all zero."""
+
+
+def new_trace_uuid() -> str:
+    """Return a trace id in the form of a UUID v4: random all through, unlike ``new_uuid``."""
+    return _as_uuid(new_trace_id())
 
 
 def trace_id_digits(text: str) -> str | None:

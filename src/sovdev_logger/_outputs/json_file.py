@@ -11,11 +11,6 @@ from typing import Final
 
 from pythonjsonlogger.core import BaseJsonFormatter
 
-try:
-    import fcntl
-except ImportError:
-    fcntl = None  # type: ignore[assignment,unused-ignore]
-
 from sovdev_logger._delivery.ledger import in_few_words
 from sovdev_logger._entry.entry import Entry
 from sovdev_logger._entry.stdlib_records import ENTRY_ATTRIBUTE, make_record
@@ -239,11 +234,11 @@ class JsonFileHandler(OutputHandler):
 
 def _open_for_appending(path: str) -> int:
     descriptor = os.open(path, _OPEN_FLAGS, _FILE_MODE)
-    if descriptor > _LAST_STANDARD_DESCRIPTOR or fcntl is None:
+    if descriptor > _LAST_STANDARD_DESCRIPTOR:
         return descriptor
     # Standard error is closed: with its number, whatever is printed there would be in the log.
     try:
-        return fcntl.fcntl(descriptor, fcntl.F_DUPFD_CLOEXEC, _LAST_STANDARD_DESCRIPTOR + 1)
+        return _open_for_appending(path)
     finally:
         os.close(descriptor)
 

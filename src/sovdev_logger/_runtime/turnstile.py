@@ -5,8 +5,8 @@ import threading
 from collections import deque
 from collections.abc import Callable
 from typing import Final, Generic, NamedTuple, TypeVar
-from weakref import WeakSet
 
+from sovdev_logger._runtime.fork import Phase, register_for_fork
 from sovdev_logger._runtime.selflog import warn_once
 
 _MAX_PARKED: Final = 10_000
@@ -18,8 +18,6 @@ _is_finalizing = sys.is_finalizing
 _get_ident = threading.get_ident
 
 Item = TypeVar("Item")
-
-_turnstiles: "WeakSet[Turnstile[object]]" = WeakSet()
 
 
 class TurnstileCounts(NamedTuple):
@@ -80,10 +78,10 @@ class Turnstile(Generic[Item]):
         self._action = action
         self._on_error = on_error or _raise
         self._parked: deque[Item] = deque()
-        self.forget_holder()
-        _turnstiles.add(self)  # type: ignore[arg-type]
+        self.reset_after_fork()
+        register_for_fork(Phase.TURNSTILES, self)
 
-    def forget_holder(self) -> None:
+    def reset_after_fork(self) -> None:
         """Start with a free lock: in a forked child the holder may not exist."""
         # Re-entrant, because a signal may arrive after the acquisition and before the owner is set.
         self._lock = threading.RLock()
@@ -183,9 +181,3 @@ class Turnstile(Generic[Item]):
 
 def _raise(error: Exception) -> None:
     raise error
-
-
-def forget_all_holders() -> None:
-    """Free every turnstile; only for a forked child, where no other thread exists."""
-    for turnstile in list(_turnstiles):
-        turnstile.forget_holder()

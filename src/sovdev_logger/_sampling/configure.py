@@ -9,6 +9,7 @@ from collections.abc import Callable
 from typing import Any, Final
 
 from sovdev_logger._delivery.status import SamplingStatus
+from sovdev_logger._runtime.fork import Phase, register_for_fork, unregister_for_fork
 from sovdev_logger._runtime.multiprocessing_exit import end_with_multiprocessing_child
 from sovdev_logger._sampling.filter import AdaptiveSampler
 from sovdev_logger._sampling.managed import ManagedSampler, start_stage
@@ -34,6 +35,8 @@ class AdaptiveLogging:
     def __init__(self, stage: ManagedSampler, undo: list[Callable[[], object]]) -> None:
         self._stage = stage
         self._undo = undo
+        register_for_fork(Phase.ADAPTIVE_LOGGING, self)
+        end_with_multiprocessing_child(self, self._end)
 
     def status(self) -> SamplingStatus:
         """Return the policy that decides, and what was decided so far. Thread and signal safe."""
@@ -51,6 +54,10 @@ class AdaptiveLogging:
         self._take_down()
         self._end(timeout_seconds)
 
+    def reset_after_fork(self) -> None:
+        """Have the child of ``multiprocessing`` send its last report, too."""
+        end_with_multiprocessing_child(self, self._end)
+
     def _end(self, timeout_seconds: float = DEFAULT_SHUTDOWN_SECONDS) -> None:
         deadline = time.monotonic() + timeout_seconds
         self._stage.begin_close(deadline)
@@ -58,6 +65,7 @@ class AdaptiveLogging:
 
     def _take_down(self) -> None:
         atexit.unregister(self._end)
+        unregister_for_fork(Phase.ADAPTIVE_LOGGING, self)
         if current_stage() is self._stage:
             set_stage(None)
         while self._undo:
@@ -146,7 +154,6 @@ def configure_adaptive_logging(  # noqa: PLR0917 - the order is LipService's own
     set_stage(stage)
     found = _Current.logging = AdaptiveLogging(stage, undo)
     atexit.register(found._end)  # noqa: SLF001
-    end_with_multiprocessing_child(found, found._end)  # noqa: SLF001
     return found
 
 
@@ -247,13 +254,3 @@ def _checked_rate(value: float | None) -> float | None:
     if not 0.0 <= value <= 1.0:
         raise ValueError(f"fallback_sample_rate must be from 0 to 1, not {value!r}")
     return float(value)
-
-
-def _reset_after_fork() -> None:
-    found = _Current.logging
-    if found is not None:
-        end_with_multiprocessing_child(found, found._end)  # noqa: SLF001
-
-
-if hasattr(os, "register_at_fork"):
-    os.register_at_fork(after_in_child=_reset_after_fork)

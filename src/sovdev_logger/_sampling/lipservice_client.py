@@ -5,19 +5,18 @@ caller's thread.
 """
 
 import json
-import os
 import random
 import time
 from collections.abc import Callable
 from queue import SimpleQueue
 from typing import Any, Final
 from urllib.parse import quote, urlsplit
-from weakref import WeakSet
 
 from sovdev_logger._delivery.backoff import Backoff
 from sovdev_logger._delivery.http_transport import HttpResult, HttpTransport
 from sovdev_logger._delivery.results import FlushResult
 from sovdev_logger._delivery.worker_thread import FlushRequest, Message, Stop, WorkerThread, receive
+from sovdev_logger._runtime.fork import Phase, register_for_fork
 from sovdev_logger._runtime.selflog import warn_once, warn_throttled
 from sovdev_logger._safety.json_encoding import dumps
 from sovdev_logger._sampling.policy import Policy, PolicyError, parse_policy
@@ -78,7 +77,7 @@ class LipServiceClient:
         self._last_words_until: float | None = None
         self._make_worker()
         sampler.on_new_pattern = self.start
-        _live_clients.add(self)
+        register_for_fork(Phase.LIPSERVICE_CLIENTS, self)
         if "/" in self._service_name:
             warn_once(
                 "lipservice:name",
@@ -256,18 +255,6 @@ def surely_not_taken(answer: HttpResult) -> bool:
     if answer.status is None:
         return not answer.was_sent
     return answer.status in _REDIRECTS_AND_REFUSALS or answer.status == _UNAVAILABLE
-
-
-_live_clients: "WeakSet[LipServiceClient]" = WeakSet()
-
-
-def _reset_after_fork() -> None:
-    for client in list(_live_clients):
-        client.reset_after_fork()
-
-
-if hasattr(os, "register_at_fork"):
-    os.register_at_fork(after_in_child=_reset_after_fork)
 
 
 class _Schedule:

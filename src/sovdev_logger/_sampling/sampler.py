@@ -1,17 +1,16 @@
 """The decision: which entries are kept, and at which rate."""
 
 import logging
-import os
 import random
 import time
 from collections.abc import Callable, Mapping
 from typing import Final, NamedTuple
-from weakref import WeakSet
 from zlib import crc32
 
 from sovdev_logger._entry.levels import INFO, LEVELS, Level, level_of_number
 from sovdev_logger._entry.sample_rate import KEEP_ALL, NOT_SAMPLED, RATE_ATTRIBUTE
 from sovdev_logger._runtime.atomic_counter import AtomicCounter
+from sovdev_logger._runtime.fork import Phase, register_for_fork
 from sovdev_logger._sampling.pattern_table import Pattern, PatternCount, PatternTable
 from sovdev_logger._sampling.policy import LOCAL_DEFAULTS, Policy
 from sovdev_logger._settings.sampling import DEFAULT_MAX_PATTERNS
@@ -89,7 +88,7 @@ class Sampler:
         self._policy_since = time.monotonic()
         self._reported = self._reported_evictions = 0
         self._start_counting()
-        _live_samplers.add(self)
+        register_for_fork(Phase.SAMPLERS, self)
 
     @property
     def policy(self) -> Policy:
@@ -241,15 +240,3 @@ class Sampler:
             return record.getMessage()
         except Exception:  # noqa: BLE001 - the arguments may not fit the format, or raise
             return record.msg if isinstance(record.msg, str) else type(record.msg).__name__
-
-
-_live_samplers: "WeakSet[Sampler]" = WeakSet()
-
-
-def _reset_after_fork() -> None:
-    for sampler in list(_live_samplers):
-        sampler.reset_after_fork()
-
-
-if hasattr(os, "register_at_fork"):
-    os.register_at_fork(after_in_child=_reset_after_fork)

@@ -2,22 +2,18 @@
 
 import atexit
 import logging
-import os
 import time
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Final
-from weakref import WeakSet
 
 from sovdev_logger._delivery.results import FlushResult
-from sovdev_logger._delivery.spool import folder as spool_folder
 from sovdev_logger._delivery.status import OutputStatus, Status
 from sovdev_logger._entry import identifiers
 from sovdev_logger._entry.entry import Entry, Identity
 from sovdev_logger._entry.peers import PeerResolver
 from sovdev_logger._entry.stdlib_records import is_told_already
-from sovdev_logger._outputs import rotation
 from sovdev_logger._outputs.otlp.resource import Resource
-from sovdev_logger._runtime import turnstile as reentry
+from sovdev_logger._runtime.fork import Phase, register_for_fork, unregister_for_fork
 from sovdev_logger._runtime.multiprocessing_exit import end_with_multiprocessing_child
 from sovdev_logger._runtime.own_traffic import is_own_traffic
 from sovdev_logger._runtime.selflog import warn, warn_once, warn_throttled
@@ -37,9 +33,6 @@ if TYPE_CHECKING:
 
 FLUSH_TIMEOUT_SECONDS: Final = 30.0
 _LEAST_SECONDS_TO_WRITE: Final = 0.2
-
-_live_services: WeakSet["Service"] = WeakSet()
-"""The services that a forked child has to make its own."""
 
 
 class Service:
@@ -251,14 +244,14 @@ def start_service(
         warn_once(f"settings:{problem.message}", problem.message)
     atexit.register(service.shutdown_at_exit)
     end_with_multiprocessing_child(service, service.shutdown_at_exit)
-    _live_services.add(service)
+    register_for_fork(Phase.SERVICES, service)
     return service
 
 
 def stop_service(service: Service, timeout_seconds: float) -> None:
     """Undo ``start_service``: end the telemetry, detach the outputs and forget the hooks."""
     atexit.unregister(service.shutdown_at_exit)
-    _live_services.discard(service)
+    unregister_for_fork(Phase.SERVICES, service)
     service.shutdown(timeout_seconds)
     service.attachment.remove()
     if service.logger.sampling is not None and sampling_of_process.current_stage() is (
@@ -266,19 +259,6 @@ def stop_service(service: Service, timeout_seconds: float) -> None:
     ):
         sampling_of_process.set_stage(None)
     service.logger.sampling = None
-
-
-def _reset_after_fork() -> None:
-    identifiers.forget_prepared()
-    reentry.forget_all_holders()
-    rotation.forget_held_locks()
-    spool_folder.forget_held_locks()
-    for service in list(_live_services):
-        service.reset_after_fork()
-
-
-if hasattr(os, "register_at_fork"):
-    os.register_at_fork(after_in_child=_reset_after_fork)
 
 
 def reasons(status: OutputStatus) -> str:

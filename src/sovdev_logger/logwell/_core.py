@@ -1,7 +1,6 @@
 """What a client and its children share: the queue, the sender and the callbacks."""
 
 import atexit
-import os
 import threading
 import time
 import weakref
@@ -21,6 +20,7 @@ from sovdev_logger._outputs.logwell.exporter import (
     LogwellExporter,
     logwell_transport,
 )
+from sovdev_logger._runtime.fork import Phase, register_for_fork
 from sovdev_logger._runtime.multiprocessing_exit import end_with_multiprocessing_child
 from sovdev_logger._runtime.selflog import warn, warn_once
 from sovdev_logger._runtime.turnstile import Turnstile
@@ -87,6 +87,7 @@ class Core:
         self._turnstile: Turnstile[bytes] = Turnstile(self._put)
         self._sender.start()
         _live.add(self)
+        register_for_fork(Phase.LOGWELL_CLIENTS, self)
         # A client that nobody holds any more sends what it has, and its thread ends.
         finalizer = weakref.finalize(self, _end_without_waiting, self._sender)
         finalizer.atexit = False
@@ -215,11 +216,4 @@ def _end_all() -> None:
         core.close(max(0.1, deadline - time.monotonic()))
 
 
-def _reset_after_fork() -> None:
-    for core in list(_live):
-        core.reset_after_fork()
-
-
 atexit.register(_end_all)
-if hasattr(os, "register_at_fork"):
-    os.register_at_fork(after_in_child=_reset_after_fork)

@@ -15,29 +15,23 @@ from pathlib import Path
 from typing import Final
 from uuid import uuid4
 
-try:
-    import fcntl
-except ImportError:  # Windows: without locks nobody could say whose entries these are
-    fcntl = None  # type: ignore[assignment,unused-ignore]
+from sovdev_logger._runtime.file_locks import FileLock
 
 SEGMENT_SUFFIX: Final = ".segment"
 REJECTED: Final = "rejected"
 
 _OWNER: Final = "owner"
+_OWNER_MODE: Final = 0o600
 _FOLDER_MODE: Final = 0o700
 _ATTEMPTS: Final = 3
-
-_held: set[int] = set()
-"""Descriptors of owners' locks, for a forked child to close: its copy would keep them locked."""
 
 
 class OwnedFolder:
     """A folder that this process holds the lock of."""
 
-    def __init__(self, path: Path, descriptor: int) -> None:
+    def __init__(self, path: Path, lock: FileLock) -> None:
         self.path = path
-        self._descriptor = descriptor
-        _held.add(descriptor)
+        self._lock = lock
 
     def release(self) -> None:
         """Give the folder up, and remove it when it holds nothing any more."""
@@ -45,20 +39,12 @@ class OwnedFolder:
             if not any(self.segments()):
                 (self.path / _OWNER).unlink()
                 self.path.rmdir()
-        self._unlock()
+        self._lock.release()
 
     def segments(self) -> Iterator[Path]:
         """Yield the paths of its segments, the oldest first."""
         names = sorted(name for name in os.listdir(self.path) if name.endswith(SEGMENT_SUFFIX))
         return (self.path / name for name in names)
-
-    def _unlock(self) -> None:
-        if self._descriptor in _held:  # else a fork has closed it
-            _held.discard(self._descriptor)
-            with suppress(OSError):
-                # By name: a child that was forked meanwhile may still have the descriptor.
-                fcntl.flock(self._descriptor, fcntl.LOCK_UN)
-                os.close(self._descriptor)
 
 
 def new_folder(parent: Path) -> OwnedFolder:
@@ -89,20 +75,15 @@ def abandoned_folders(parent: Path) -> Iterator[OwnedFolder]:
 
 def try_lock(path: Path) -> OwnedFolder | None:
     """Lock a folder, None when another process holds it. Raises OSError."""
-    owner = path / _OWNER
-    descriptor = os.open(owner, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+    lock = FileLock(path / _OWNER, _OWNER_MODE)
+    is_ours = False
     try:
-        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        # Whoever held the lock before us may have removed the file: then it protects nothing.
-        if os.path.samestat(os.fstat(descriptor), owner.stat()):
-            return OwnedFolder(path, descriptor)
-    except (BlockingIOError, FileNotFoundError):
-        pass
-    except BaseException:
-        os.close(descriptor)
-        raise
-    os.close(descriptor)
-    return None
+        # Whoever held the lock before us may have removed the file.
+        is_ours = lock.try_acquire() and lock.is_at_its_path()
+    finally:
+        if not is_ours:
+            lock.release()
+    return OwnedFolder(path, lock) if is_ours else None
 
 
 def make_private(path: Path) -> None:
@@ -111,13 +92,6 @@ def make_private(path: Path) -> None:
         if not path.parent.is_dir():
             make_private(path.parent)
         path.mkdir(mode=_FOLDER_MODE, exist_ok=True)
-
-
-def forget_held_locks() -> None:
-    """Close the parent's locks in a forked child, which does not unlock them for the parent."""
-    while _held:
-        with suppress(OSError):
-            os.close(_held.pop())
 
 
 def bytes_below(path: Path) -> int:

@@ -5,8 +5,8 @@ from collections.abc import Callable
 
 import pytest
 
-from sovdev_logger._runtime import turnstile as reentry
-from sovdev_logger._runtime.turnstile import Turnstile, forget_all_holders
+from sovdev_logger._runtime import turnstile as turnstile_module
+from sovdev_logger._runtime.turnstile import Turnstile
 
 
 def test_an_item_from_inside_is_done_after_the_one_in_progress() -> None:
@@ -117,7 +117,7 @@ def test_an_item_that_is_parked_while_a_task_runs_is_done_after_it() -> None:
 def test_the_number_of_parked_items_is_bounded(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    monkeypatch.setattr(reentry, "_MAX_PARKED", 3)
+    monkeypatch.setattr(turnstile_module, "_MAX_PARKED", 3)
     done: list[int] = []
 
     def action(item: int) -> None:
@@ -146,7 +146,7 @@ def test_a_held_turnstile_can_be_freed_as_a_forked_child_must() -> None:
     holder = threading.Thread(target=turnstile.submit, args=("slow",))
     holder.start()
     entered.wait(10)
-    forget_all_holders()
+    turnstile.reset_after_fork()
     turnstile.submit("child")
     assert done == ["child"]
     leave.set()
@@ -169,7 +169,7 @@ def test_a_daemon_thread_that_ended_inside_holds_nobody_up_at_the_end(
     holder = threading.Thread(target=turnstile._lock.acquire)
     holder.start()
     holder.join()
-    monkeypatch.setattr(reentry, "_is_finalizing", lambda: True)
+    monkeypatch.setattr(turnstile_module, "_is_finalizing", lambda: True)
     caller = threading.Thread(target=turnstile.submit, args=("last words",), daemon=True)
     caller.start()
     caller.join(10)

@@ -1,0 +1,60 @@
+"""Resets in a forked child, in one fixed order, whatever was imported or created first."""
+
+import os
+from enum import IntEnum
+from typing import Final, Protocol
+from weakref import WeakSet
+
+from sovdev_logger._runtime.selflog import warn_once
+
+
+class Phase(IntEnum):
+    """What a forked child resets, in this order: each may use what stands above it."""
+
+    IDENTIFIERS = 1
+    TURNSTILES = 2
+    FILE_LOCKS = 3
+    SAMPLERS = 4
+    LIPSERVICE_CLIENTS = 5
+    LOGWELL_CLIENTS = 6
+    SERVICES = 7
+    ADAPTIVE_LOGGING = 8
+    PROFILE = 9
+
+
+class ForkAware(Protocol):
+    """Something that a forked child must make its own."""
+
+    def reset_after_fork(self) -> None:
+        """Leave threads, connections and locks to the parent, and start afresh."""
+
+
+_owners: Final[dict[Phase, WeakSet[ForkAware]]] = {phase: WeakSet() for phase in Phase}
+
+
+def register_for_fork(phase: Phase, owner: ForkAware) -> None:
+    """Reset ``owner`` in every forked child for as long as somebody holds it."""
+    _owners[phase].add(owner)
+
+
+def unregister_for_fork(phase: Phase, owner: ForkAware) -> None:
+    """Reset ``owner`` in no further child."""
+    _owners[phase].discard(owner)
+
+
+def _reset_child() -> None:
+    for owners in _owners.values():
+        for owner in list(owners):
+            try:
+                owner.reset_after_fork()
+            except Exception as error:  # noqa: BLE001 - the others are reset all the same
+                name, kind = type(owner).__name__, type(error).__name__
+                warn_once(
+                    f"fork:{name}:{kind}",
+                    f"{name} could not be reset in a forked child ({kind}: {error}); "
+                    "this is a bug in sovdev-logger; please report it.",
+                )
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_reset_child)

@@ -1,0 +1,80 @@
+"""Resets in a forked child: their order, and that one that fails holds up no other."""
+
+import gc
+import os
+from collections.abc import Callable
+
+import pytest
+
+from sovdev_logger._runtime.fork import Phase, register_for_fork, unregister_for_fork
+
+
+class Owner:
+    """Notes that it was reset, and fails then if it is meant to."""
+
+    def __init__(self, name: str, resets: list[str], *, fails: bool = False) -> None:
+        self.name = name
+        self._resets = resets
+        self._fails = fails
+
+    def reset_after_fork(self) -> None:
+        self._resets.append(self.name)
+        if self._fails:
+            raise ValueError("a lock that nobody holds")
+
+
+def in_child(report: Callable[[], str]) -> str:
+    """Return what ``report`` returns in a forked child."""
+    reader, writer = os.pipe()
+    child = os.fork()
+    if child == 0:
+        os.write(writer, report().encode())
+        os._exit(0)
+    os.waitpid(child, 0)
+    text = os.read(reader, 1000).decode()
+    os.close(reader)
+    os.close(writer)
+    return text
+
+
+def test_phases_follow_one_another_whatever_was_registered_first() -> None:
+    resets: list[str] = []
+    owners = [Owner(phase.name, resets) for phase in reversed(Phase)]
+    for owner in owners:
+        register_for_fork(Phase[owner.name], owner)
+    assert in_child(lambda: " ".join(resets)).split() == [
+        "IDENTIFIERS",
+        "TURNSTILES",
+        "FILE_LOCKS",
+        "SAMPLERS",
+        "LIPSERVICE_CLIENTS",
+        "LOGWELL_CLIENTS",
+        "SERVICES",
+        "ADAPTIVE_LOGGING",
+        "PROFILE",
+    ]
+    assert resets == []
+
+
+def test_an_owner_that_fails_is_reported_and_holds_up_no_other(
+    capfd: pytest.CaptureFixture[str],
+) -> None:
+    resets: list[str] = []
+    first = Owner("first", resets, fails=True)
+    second = Owner("second", resets)
+    register_for_fork(Phase.TURNSTILES, first)
+    register_for_fork(Phase.SERVICES, second)
+    assert in_child(lambda: " ".join(resets)) == "first second"
+    assert "Owner could not be reset in a forked child (ValueError" in capfd.readouterr().err
+
+
+def test_owners_that_nobody_holds_or_that_left_are_not_reset() -> None:
+    resets: list[str] = []
+    register_for_fork(Phase.SERVICES, Owner("nobody holds it", resets))
+    gc.collect()
+    left = Owner("left", resets)
+    register_for_fork(Phase.SERVICES, left)
+    unregister_for_fork(Phase.SERVICES, left)
+    stays = Owner("stays", resets)
+    register_for_fork(Phase.SERVICES, stays)
+    assert in_child(lambda: ", ".join(resets)) == "stays"
