@@ -70,7 +70,7 @@ bench-others:  ## The same, quickly, on every other interpreter.
 clean:
 	rm -rf .venv .venv-* build dist logs src/*.egg-info src/sovdev_logger/_safety/*.so .coverage* .mypy_cache .pytest_cache .ruff_cache .hypothesis
 
-$(VENV)/runtime: pyproject.toml setup.py src/sovdev_logger/_safety/first_look.c
+$(VENV)/runtime: pyproject.toml setup.py src/sovdev_logger/_safety/prefilter_scan.c
 	$(PYTHON) -m venv $(VENV)
 	$(BIN)/python -m pip install --quiet --upgrade pip
 	$(BIN)/python -m pip install --quiet --editable .

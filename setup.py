@@ -4,9 +4,9 @@ import sysconfig
 
 from setuptools import Extension, setup
 
-FIRST_LOOK = Extension(
-    "sovdev_logger._safety.first_look",
-    ["src/sovdev_logger/_safety/first_look.c"],
+PREFILTER_SCAN = Extension(
+    "sovdev_logger._safety.prefilter_scan",
+    ["src/sovdev_logger/_safety/prefilter_scan.c"],
     py_limited_api=True,
     optional=True,
 )
@@ -15,4 +15,4 @@ if sysconfig.get_config_var("Py_GIL_DISABLED"):
     setup()  # such an interpreter has no stable interface to compile for
 else:
     # One wheel for all interpreters from 3.11 on.
-    setup(ext_modules=[FIRST_LOOK], options={"bdist_wheel": {"py_limited_api": "cp311"}})
+    setup(ext_modules=[PREFILTER_SCAN], options={"bdist_wheel": {"py_limited_api": "cp311"}})

@@ -35,7 +35,7 @@ def steps_of_a_call(folder: Path) -> list[tuple[str, Callable[[], Any]]]:
     from sovdev_logger._entry.levels import INFO
     from sovdev_logger._runtime.turnstile import Turnstile
     from sovdev_logger._safety.json_encoding import dumps_line
-    from sovdev_logger._safety.prefilter import first_look, may_contain_secret
+    from sovdev_logger._safety.prefilter import may_contain_secret, scan
     from sovdev_logger._service.instance import Holder
 
     peer = Sovdev()
@@ -62,7 +62,7 @@ def steps_of_a_call(folder: Path) -> list[tuple[str, Callable[[], Any]]]:
         ("–– of that: JSON of both by orjson", encode_both),
         (
             "–– of that: could there be a credential?",
-            lambda: first_look(call.MESSAGE, given, answer),
+            lambda: scan(call.MESSAGE, given, answer),
         ),
         (
             "(only where a part of one is found: a closer look)",

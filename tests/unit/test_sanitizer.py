@@ -278,7 +278,7 @@ def finds_always(message: str, _input_text: bytes, _response_text: bytes) -> int
     return MAY_BE_SECRET | HAS_NULL
 
 
-@pytest.mark.parametrize("look", [sanitizer.first_look, finds_always])
+@pytest.mark.parametrize("look", [sanitizer.scan, finds_always])
 @given(TEXTS, FLAT, FLAT)
 def test_what_is_not_walked_had_nothing_to_redact(
     look: Callable[[str, bytes, bytes], int],
@@ -287,7 +287,7 @@ def test_what_is_not_walked_had_nothing_to_redact(
     came_out: dict[str, Any],
 ) -> None:
     made = Sanitizer()
-    with mock.patch.object(sanitizer, "first_look", look):
+    with mock.patch.object(sanitizer, "scan", look):
         made.texts("m", given_in, came_out)  # learns the keys that are harmless
         walked = made._walked(message, given_in, came_out)
         assert made.texts(message, given_in, came_out) == walked

@@ -1,4 +1,4 @@
-"""Whether a text could hold a credential: a first look at every entry, and a closer one."""
+"""Whether a text could hold a credential: a scan of every entry, and a closer look."""
 
 import re
 from typing import Final
@@ -6,16 +6,16 @@ from typing import Final
 from sovdev_logger._safety.credential_patterns import CREDENTIAL_NAME, KNOWN_FORMS, QUERY_KEY
 
 MAY_BE_SECRET: Final = 1
-"""What a first look finds: a part of a credential's name or form, so look closer."""
+"""What the scan finds: a part of a credential's name or form, so look closer."""
 
 HAS_NULL: Final = 2
 """What else it finds: a null, which may have been a number that JSON lacks."""
 
 try:
-    from sovdev_logger._safety.first_look import first_look as first_look  # noqa: PLC0414 - for others
+    from sovdev_logger._safety.prefilter_scan import scan as scan  # noqa: PLC0414 - for others
 except ImportError:  # installed without a compiler: each text is looked at closely
 
-    def first_look(message: str, input_text: bytes, response_text: bytes, /) -> int:
+    def scan(message: str, input_text: bytes, response_text: bytes, /) -> int:
         message.encode()
         has_null = b"null" in input_text or b"null" in response_text
         return MAY_BE_SECRET | HAS_NULL if has_null else MAY_BE_SECRET
@@ -43,7 +43,7 @@ def may_contain_secret(text: bytes, separators: int = -1) -> bool:
     """Say whether UTF-8 ``text``, prose or JSON, could hold something to redact.
 
     ``False`` means that redacting would find nothing in it, nor in its keys; ``True`` means look
-    closer. Of what this says yes to a first look finds a part. Thread-safe.
+    closer. The scan flags a superset of this. Thread-safe.
 
     Args:
         text: What is to be logged.

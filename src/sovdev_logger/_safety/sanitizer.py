@@ -11,8 +11,8 @@ from sovdev_logger._safety.json_walk import MAX_DEPTH, TOO_DEEP, JsonWalk, cut_t
 from sovdev_logger._safety.prefilter import (
     HAS_NULL,
     MAY_BE_SECRET,
-    first_look,
     may_contain_secret,
+    scan,
 )
 from sovdev_logger._safety.redaction import redact_head
 from sovdev_logger._safety.stacktrace import MAX_CHARACTERS, exception_message, exception_text
@@ -82,7 +82,7 @@ class Sanitizer:
                 input_text = orjson_dumps(input_json, None, AS_GIVEN)
             if response_json is not None:
                 response_text = orjson_dumps(response_json, None, AS_GIVEN)
-            found = first_look(message, input_text, response_text)  # refuses a lone surrogate
+            found = scan(message, input_text, response_text)  # refuses a lone surrogate
             if (
                 len(message) + len(input_text) + len(response_text) > self._ordinary_length
                 and self._exceeds(message, input_text, response_text)
@@ -106,7 +106,7 @@ class Sanitizer:
         input_text: bytes,
         response_text: bytes,
     ) -> bool:
-        """Look closer at what a first look found: may there be a credential, or no number?"""
+        """Look closer at what the scan found: may there be a credential, or no number?"""
         if found & HAS_NULL and _has_non_finite((input_json, response_json)):
             return True
         return (

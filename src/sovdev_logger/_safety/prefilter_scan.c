@@ -1,7 +1,7 @@
 /* One pass over the text of an entry: does it hold a part of any credential's name or form?
  *
  * Optional: where there is no compiler the package is installed without it, and every text gets
- * the closer look of suspicion.py, not only those with a part. The pass is a shift-and search: each
+ * the closer look of prefilter.py, not only those with a part. The pass is a shift-and search: each
  * bit of a state stands for one character of one part, and is set while that part's characters up
  * to it were the last ones read. It keeps the interpreter's lock, as all on the way of an entry
  * must: a daemon thread has to be able to log while the interpreter ends.
@@ -16,7 +16,7 @@
 
 enum { MAY_BE_SECRET = 1, HAS_NULL = 2 };
 
-/* What may_contain_secret() of suspicion.py says yes to holds one of these, whatever the case ... */
+/* What may_contain_secret() of prefilter.py says yes to holds one of these, whatever the case ... */
 static const char *const SECRET_PARTS[] = {
     "---",   "aiza",   "akia",   "auth", "basic", "beare", "cook", "cred", "eyj",
     "gho_",  "ghp_",   "ghr_",   "ghs_", "ghu_",  "glpat", "hub_p", "k_live", "k_test",
@@ -84,12 +84,12 @@ static int holds(Bits seen, Bits last)
     return (seen.low & last.low) != 0 || (seen.high & last.high) != 0;
 }
 
-static PyObject *first_look(PyObject *module, PyObject *const *arguments, Py_ssize_t count)
+static PyObject *scan(PyObject *module, PyObject *const *arguments, Py_ssize_t count)
 {
     (void)module;
     Bits state = {0, 0}, seen = {0, 0};
     if (count != 3) {
-        PyErr_SetString(PyExc_TypeError, "first_look() takes a message and two JSON texts");
+        PyErr_SetString(PyExc_TypeError, "scan() takes a message and two JSON texts");
         return NULL;
     }
     Py_ssize_t length;
@@ -110,21 +110,21 @@ static PyObject *first_look(PyObject *module, PyObject *const *arguments, Py_ssi
 }
 
 static PyMethodDef methods[] = {
-    {"first_look", (PyCFunction)(void (*)(void))first_look, METH_FASTCALL, NULL},
+    {"scan", (PyCFunction)(void (*)(void))scan, METH_FASTCALL, NULL},
     {NULL, NULL, 0, NULL},
 };
 
 static struct PyModuleDef definition = {
-    PyModuleDef_HEAD_INIT, "first_look", NULL, -1, methods, NULL, NULL, NULL, NULL,
+    PyModuleDef_HEAD_INIT, "prefilter_scan", NULL, -1, methods, NULL, NULL, NULL, NULL,
 };
 
-PyMODINIT_FUNC PyInit_first_look(void)
+PyMODINIT_FUNC PyInit_prefilter_scan(void)
 {
     int next = add_parts(SECRET_PARTS, &last_of_secret, 0);
     next = add_parts(SCHEME_PARTS, &last_of_scheme, next);
     next = add_parts(AT_PARTS, &last_of_at, next);
     if (add_parts(NULL_PARTS, &last_of_null, next) < 0) {
-        PyErr_SetString(PyExc_ImportError, "first_look: more parts than two words have bits");
+        PyErr_SetString(PyExc_ImportError, "prefilter_scan: more parts than two words have bits");
         return NULL;
     }
     return PyModule_Create(&definition);
