@@ -306,9 +306,7 @@ def test_the_wait_has_a_cap_and_a_jitter(asked: float | None, least: float, most
     settings = LogwellSettings("http://localhost", KEY)
     pauses = []
     for bound in (0.5, 1.0):
-        exporter = logwell_http.LogwellExporter(
-            logwell_http.logwell_transport(settings), settings, lambda _l, _h, b=bound: b
-        )
+        exporter = logwell_http.LogwellExporter(settings, lambda _l, _h, b=bound: b)
         pauses.append(exporter._pause(HttpResult(429, retry_after_seconds=asked)))
     assert pauses == [least, most]
 

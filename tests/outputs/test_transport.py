@@ -286,7 +286,6 @@ def partial_success(rejected: int, reason: bytes) -> bytes:
     ],
 )
 def test_a_partial_success_is_read(
-    transport: HttpTransport,
     receiver: OtlpReceiver,
     body: bytes,
     delivered: int,
@@ -294,8 +293,9 @@ def test_a_partial_success_is_read(
     reason: str | None,
 ) -> None:
     receiver.respond_with(200, body=body)
-    exporter = OtlpExporter(transport, RESOURCE)
+    exporter = OtlpExporter(HttpEndpoint(f"{receiver.endpoint}/v1/logs"), RESOURCE)
     result = exporter.send([b"", b"", b""], exporter.context, 5)
+    exporter.close()
     assert (result.delivered, result.rejected, result.reason) == (delivered, rejected, reason)
 
 
@@ -314,16 +314,16 @@ def test_a_partial_success_is_read(
     ],
 )
 def test_what_an_answer_is_about_decides(
-    transport: HttpTransport,
     receiver: OtlpReceiver,
     status: int,
     payload_rejected: bool,
     retryable: bool,
     pause: float | None,
 ) -> None:
-    exporter = OtlpExporter(transport, RESOURCE)
+    exporter = OtlpExporter(HttpEndpoint(f"{receiver.endpoint}/v1/logs"), RESOURCE)
     receiver.respond_with(status, {"Retry-After": "3"} if status >= 429 else {})
     result = exporter.send([b"", b""], exporter.context, 5)
+    exporter.close()
     assert (result.delivered, result.payload_rejected, result.retryable) == (
         0,
         payload_rejected,

@@ -200,6 +200,21 @@ class HttpTransport:
         )
 
 
+class HttpExporter:
+    """An exporter with a connection of its own."""
+
+    def __init__(self, transport: HttpTransport) -> None:
+        self._transport = transport
+
+    def close(self) -> None:
+        """Close the connection; the next request opens another."""
+        self._transport.close()
+
+    def reset_after_fork(self) -> None:
+        """Leave the connection to the parent: a forked child opens its own."""
+        self._transport.reset_after_fork()
+
+
 class _Watchdog:
     """Cuts the connection at the deadline: a socket's own timeout starts anew with every byte."""
 

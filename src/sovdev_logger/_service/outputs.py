@@ -14,7 +14,7 @@ from sovdev_logger._outputs.handler import EntryFactory, OutputHandler
 from sovdev_logger._outputs.json_file import JsonFileHandler
 from sovdev_logger._outputs.otlp.resource import Resource
 from sovdev_logger._runtime.selflog import warn_once
-from sovdev_logger._service.senders import FlushableSender, batch_sender, otlp_exporter
+from sovdev_logger._service.senders import FlushableSender, batch_sender
 from sovdev_logger._settings.service import Settings
 from sovdev_logger._telemetry.app_providers import ApplicationProvider, application_logger_provider
 
@@ -78,8 +78,9 @@ def _otlp_logs(
         yield Output("otlp_logs", handler, ApplicationProvider(provider))
     elif settings.otlp.logs is not None:
         from sovdev_logger._outputs.otlp.encoder import OTLPLoggingHandler  # noqa: PLC0415
+        from sovdev_logger._outputs.otlp.exporter import OtlpExporter  # noqa: PLC0415
 
-        exporter = otlp_exporter(settings.otlp.logs, resource)
+        exporter = OtlpExporter(settings.otlp.logs, resource)
         sender = batch_sender("log entries", exporter, settings.delivery)
         yield Output("otlp_logs", OTLPLoggingHandler(sender, entry_from_record), sender)
 
@@ -91,12 +92,11 @@ def _logwell(
     from sovdev_logger._outputs.logwell import exporter as logwell_exporter  # noqa: PLC0415
     from sovdev_logger._outputs.logwell.encoder import LogwellHandler  # noqa: PLC0415
 
-    transport = logwell_exporter.logwell_transport(logwell)
     if logwell.queue_size is not None:
         delivery = replace(delivery, queue_max_records=logwell.queue_size)
     sender = batch_sender(
         "logwell records",
-        logwell_exporter.LogwellExporter(transport, logwell),
+        logwell_exporter.LogwellExporter(logwell),
         delivery,
         BatchLimits(
             logwell.batch_size, logwell_exporter.MAX_REQUEST_BYTES, logwell.flush_interval_seconds

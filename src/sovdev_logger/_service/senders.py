@@ -11,10 +11,7 @@ if TYPE_CHECKING:
     from sovdev_logger._delivery.exporter import Exporter
     from sovdev_logger._delivery.sender import BatchSender
     from sovdev_logger._delivery.worker_thread import FlushRequest
-    from sovdev_logger._outputs.otlp.exporter import OtlpExporter
-    from sovdev_logger._outputs.otlp.resource import Resource
     from sovdev_logger._settings.delivery import DeliverySettings
-    from sovdev_logger._settings.endpoint import HttpEndpoint
 
 
 class FlushableSender(Protocol):
@@ -85,11 +82,3 @@ def batch_sender(
     from sovdev_logger._delivery.sender import BatchSender  # noqa: PLC0415
 
     return BatchSender(name, exporter, settings=delivery, limits=limits)
-
-
-def otlp_exporter(endpoint: "HttpEndpoint", resource: "Resource") -> "OtlpExporter":
-    """Return an exporter of one signal, with a connection of its own."""
-    from sovdev_logger._delivery.http_transport import HttpTransport  # noqa: PLC0415
-    from sovdev_logger._outputs.otlp.exporter import OtlpExporter  # noqa: PLC0415
-
-    return OtlpExporter(HttpTransport(endpoint), resource)

@@ -6,7 +6,7 @@ from sovdev_logger._delivery.ledger import with_turnstile
 from sovdev_logger._delivery.otlp_messages import SCOPE_VERSION
 from sovdev_logger._delivery.status import OutputStatus
 from sovdev_logger._outputs.otlp.resource import Resource
-from sovdev_logger._service.senders import FlushableSender, batch_sender, otlp_exporter
+from sovdev_logger._service.senders import FlushableSender, batch_sender
 from sovdev_logger._settings.service import Settings
 from sovdev_logger._telemetry.app_providers import ApplicationProvider, application_meter_provider
 from sovdev_logger._telemetry.counters import EntryCounts, SpanCounts
@@ -19,7 +19,6 @@ if TYPE_CHECKING:
 
     from sovdev_logger._delivery.periodic import PeriodicSender
     from sovdev_logger._delivery.sender import BatchSender
-    from sovdev_logger._settings.endpoint import HttpEndpoint
     from sovdev_logger._telemetry.sdk_providers import SpanForwarder
 
 
@@ -35,18 +34,21 @@ class Telemetry:
         entry_counts, span_counts: What the metrics are read from.
     """
 
+    tracer: "Tracer | None" = None
+    entry_counts: EntryCounts | None = None
+    span_counts: SpanCounts | None = None
+    _traces: "BatchSender | None" = None
+    _metrics: "PeriodicSender | None" = None
+    _application: ApplicationProvider | None = None
+
     def __init__(self, settings: Settings, resource: Resource) -> None:
         otlp = settings.otlp
         self._resource = resource
         self._is_delta = otlp.delta_temporality
-        self._traces: BatchSender | None = None
-        self._metrics: PeriodicSender | None = None
-        self._application: ApplicationProvider | None = None
-        self.tracer: Tracer | None = None
-        self.entry_counts: EntryCounts | None = None
-        self.span_counts: SpanCounts | None = None
         if otlp.traces is not None:
-            exporter = otlp_exporter(otlp.traces, resource)
+            from sovdev_logger._outputs.otlp.exporter import OtlpExporter  # noqa: PLC0415
+
+            exporter = OtlpExporter(otlp.traces, resource)
             self._traces = batch_sender("spans", exporter, settings.delivery)
             self._forwarder = self._start_tracer(self._traces)
         provider = application_meter_provider()
@@ -54,8 +56,17 @@ class Telemetry:
             self._application = ApplicationProvider(provider)
             self._count_for(provider)
         elif otlp.metrics is not None:
+            from sovdev_logger._delivery.periodic import PeriodicSender  # noqa: PLC0415
+            from sovdev_logger._outputs.otlp.exporter import OtlpExporter  # noqa: PLC0415
+
             self._produce = self._start_meter()
-            self._metrics = self._metric_sender(otlp.metrics, otlp.metric_interval_seconds)
+            self._metrics = PeriodicSender(
+                "metrics",
+                self._export_metrics,
+                OtlpExporter(otlp.metrics, resource),
+                interval_seconds=otlp.metric_interval_seconds,
+                is_cumulative=not otlp.delta_temporality,
+            )
 
     @property
     def senders(self) -> list[FlushableSender]:
@@ -115,14 +126,3 @@ class Telemetry:
 
     def _export_metrics(self) -> bytes | None:
         return self._produce()  # a forked child has another
-
-    def _metric_sender(self, endpoint: "HttpEndpoint", interval_seconds: float) -> "PeriodicSender":
-        from sovdev_logger._delivery.periodic import PeriodicSender  # noqa: PLC0415
-
-        return PeriodicSender(
-            "metrics",
-            self._export_metrics,
-            otlp_exporter(endpoint, self._resource),
-            interval_seconds=interval_seconds,
-            is_cumulative=not self._is_delta,
-        )

@@ -18,7 +18,6 @@ from sovdev_logger._delivery.sender import BatchSender
 from sovdev_logger._outputs.logwell.exporter import (
     MAX_REQUEST_BYTES,
     LogwellExporter,
-    logwell_transport,
 )
 from sovdev_logger._runtime.fork import Phase, register_for_fork
 from sovdev_logger._runtime.multiprocessing_exit import end_with_multiprocessing_child
@@ -153,7 +152,7 @@ class _ReportingExporter(LogwellExporter):
     advice = "Check the endpoint and the API key."
 
     def __init__(self, settings: LogwellSettings, callbacks: Callbacks) -> None:
-        super().__init__(logwell_transport(settings), settings)
+        super().__init__(settings)
         self._callbacks = callbacks
         self._retrying: bytes | None = None
         self._attempts = 0

@@ -6,7 +6,7 @@ from collections.abc import Callable, Sequence
 from typing import Any, Final
 from urllib.parse import urlsplit
 
-from sovdev_logger._delivery.http_transport import HttpResult, HttpTransport
+from sovdev_logger._delivery.http_transport import HttpExporter, HttpResult, HttpTransport
 from sovdev_logger._delivery.results import SendResult
 from sovdev_logger._settings.endpoint import HttpEndpoint
 from sovdev_logger._settings.logwell import MAX_BATCH_SIZE, LogwellSettings
@@ -34,7 +34,7 @@ _SHOWN_CHARACTERS: Final = 120
 NOT_LOGWELL: Final = "the answer is not Logwell's"
 
 
-class LogwellExporter:
+class LogwellExporter(HttpExporter):
     """Posts finished records, at most 100 and 480,000 bytes at a time, and reads the answer.
 
     A 500 may be an outage, a deadlock or a record that the server cannot store. A batch that goes
@@ -42,8 +42,7 @@ class LogwellExporter:
     until the record is found.
 
     Args:
-        transport: Posts to the server.
-        settings: How often a batch may fail before the server's health is asked for.
+        settings: Where the server is, and how often a batch may fail before its health is checked.
         uniform: Chooses between two bounds; a test puts its own in place.
 
     Attributes:
@@ -56,11 +55,10 @@ class LogwellExporter:
 
     def __init__(
         self,
-        transport: HttpTransport,
         settings: LogwellSettings,
         uniform: Callable[[float, float], float] = random.uniform,
     ) -> None:
-        self._transport = transport
+        super().__init__(logwell_transport(settings))
         self._max_retries = settings.max_retries
         self._health_path = f"{urlsplit(settings.url).path}/api/health"
         self._uniform = uniform
@@ -91,14 +89,6 @@ class LogwellExporter:
             reason=reason,
             may_have_arrived=answer.may_have_arrived,
         )
-
-    def close(self) -> None:
-        """Close the connection."""
-        self._transport.close()
-
-    def reset_after_fork(self) -> None:
-        """Leave the connection to the parent."""
-        self._transport.reset_after_fork()
 
     def _pause(self, answer: HttpResult) -> float | None:
         asked = answer.retry_after_seconds

@@ -3,10 +3,11 @@
 from collections.abc import Sequence
 from typing import Final
 
-from sovdev_logger._delivery.http_transport import HttpResult, HttpTransport
+from sovdev_logger._delivery.http_transport import HttpExporter, HttpResult, HttpTransport
 from sovdev_logger._delivery.otlp_messages import read_partial_success, wrap
 from sovdev_logger._delivery.results import SendResult
 from sovdev_logger._outputs.otlp.resource import Resource
+from sovdev_logger._settings.endpoint import HttpEndpoint
 
 TURNED_AWAY_PAUSE_SECONDS: Final = 30.0
 """How long a server is left alone whose answer is about us, not about what we sent."""
@@ -14,7 +15,7 @@ TURNED_AWAY_PAUSE_SECONDS: Final = 30.0
 _ABOUT_THE_CONTENT: Final = frozenset({400, 413, 422})
 
 
-class OtlpExporter:
+class OtlpExporter(HttpExporter):
     """Posts finished items or bodies, and reads the answer truthfully."""
 
     suffix: Final = ".pb"
@@ -23,8 +24,8 @@ class OtlpExporter:
         "401 and 403."
     )
 
-    def __init__(self, transport: HttpTransport, resource: Resource) -> None:
-        self._transport = transport
+    def __init__(self, endpoint: HttpEndpoint, resource: Resource) -> None:
+        super().__init__(HttpTransport(endpoint))
         self._resource = resource
 
     @property
@@ -43,14 +44,6 @@ class OtlpExporter:
     def send_body(self, body: bytes, timeout_seconds: float) -> SendResult:
         """Send a finished request, which counts as one item."""
         return self._send(body, 1, timeout_seconds)
-
-    def close(self) -> None:
-        """Close the connection."""
-        self._transport.close()
-
-    def reset_after_fork(self) -> None:
-        """Leave the connection to the parent."""
-        self._transport.reset_after_fork()
 
     def _send(self, body: bytes, count: int, timeout_seconds: float) -> SendResult:
         answer = self._transport.post(body, timeout_seconds)
