@@ -258,6 +258,18 @@ def test_one_record_that_cannot_be_stored_costs_one_record(
     assert record["message"] == "User 63 logged in"
 
 
+@pytest.mark.parametrize("status_code", [400, 413, 422])
+def test_a_record_that_is_refused_is_set_aside(
+    start_with: Start, server: FakeLogwell, tmp_path: Path, status_code: int
+) -> None:
+    start_with()
+    server.answer(status_code, b'{"error": "validation_error"}', times=1)
+    log()
+    sovdev_flush()
+    assert status().dropped_by_reason == {f"refused: HTTP {status_code} validation_error": 1}
+    assert len(list((tmp_path / "spool" / "rejected").iterdir())) == 1
+
+
 def test_a_server_with_lower_bounds_gets_smaller_batches(
     start_with: Start, server: FakeLogwell
 ) -> None:
@@ -300,14 +312,13 @@ def test_a_rate_limit_is_waited_for(server: FakeLogwell, start_with: Start) -> N
     ("asked", "least", "most"), [(60.0, 5.0, 10.0), (4.0, 2.0, 4.0), (None, 5.0, 10.0)]
 )
 def test_the_wait_has_a_cap_and_a_jitter(asked: float | None, least: float, most: float) -> None:
-    from sovdev_logger._delivery.http_transport import HttpResult
     from sovdev_logger._settings.logwell import LogwellSettings
 
     settings = LogwellSettings("http://localhost", KEY)
     pauses = []
     for bound in (0.5, 1.0):
         exporter = logwell_http.LogwellExporter(settings, lambda _l, _h, b=bound: b)
-        pauses.append(exporter._pause(HttpResult(429, retry_after_seconds=asked)))
+        pauses.append(exporter._rate_limit_pause(asked))
     assert pauses == [least, most]
 
 

@@ -13,12 +13,13 @@ QUEUE_OVERFLOW: Final = "QUEUE_OVERFLOW"
 INVALID_CONFIG: Final = "INVALID_CONFIG"
 
 _BY_STATUS: Final = {
+    None: NETWORK_ERROR,
     400: VALIDATION_ERROR,
     401: UNAUTHORIZED,
     413: VALIDATION_ERROR,
+    422: VALIDATION_ERROR,
     429: RATE_LIMITED,
 }
-_FIRST_SERVER_ERROR: Final = 500
 
 
 class LogwellError(Exception):
@@ -42,8 +43,5 @@ class LogwellError(Exception):
 
 def error_of(answer: HttpResult, reason: str) -> LogwellError:
     """Return the error that an answer stands for."""
-    status = answer.status
-    if status is None:
-        return LogwellError(reason, NETWORK_ERROR, retryable=True)
-    retryable = status in {408, 429} or status >= _FIRST_SERVER_ERROR
-    return LogwellError(reason, _BY_STATUS.get(status, SERVER_ERROR), status, retryable=retryable)
+    code = _BY_STATUS.get(answer.status, SERVER_ERROR)
+    return LogwellError(reason, code, answer.status, retryable=answer.retryable)

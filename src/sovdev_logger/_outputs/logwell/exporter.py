@@ -3,11 +3,13 @@
 import json
 import random
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from typing import Any, Final
 from urllib.parse import urlsplit
 
 from sovdev_logger._delivery.http_transport import HttpExporter, HttpResult, HttpTransport
 from sovdev_logger._delivery.results import SendResult
+from sovdev_logger._delivery.verdict import TURNED_AWAY_PAUSE_SECONDS, judge_failure
 from sovdev_logger._settings.endpoint import HttpEndpoint
 from sovdev_logger._settings.logwell import MAX_BATCH_SIZE, LogwellSettings
 
@@ -17,16 +19,11 @@ MAX_REQUEST_BYTES: Final = 480_000
 MAX_IDLE_SECONDS: Final = 5.0
 """The server closes a connection that was idle for 10 s without a notice."""
 
-TURNED_AWAY_PAUSE_SECONDS: Final = 30.0
-"""How long a server is left alone whose answer is about us, not about what we sent."""
-
 RATE_LIMIT_PAUSE_SECONDS: Final = 10.0
 """Its limit refills ten requests a second, although it always asks for a minute."""
 
 _RATE_LIMITED: Final = 429
-_ABOUT_THE_CONTENT: Final = frozenset({400, 413})
-_MAY_BE_ABOUT_THE_CONTENT: Final = 500
-_FIRST_SERVER_ERROR: Final = 500
+_SERVER_ERROR: Final = 500
 _OK: Final = 200
 _HEALTH_TIMEOUT_SECONDS: Final = 5.0
 _SHOWN_CHARACTERS: Final = 120
@@ -37,9 +34,9 @@ NOT_LOGWELL: Final = "the answer is not Logwell's"
 class LogwellExporter(HttpExporter):
     """Posts finished records, at most 100 and 480,000 bytes at a time, and reads the answer.
 
-    A 500 may be an outage, a deadlock or a record that the server cannot store. A batch that goes
-    on to get it while the server says that it is healthy counts as refused, so that it is halved
-    until the record is found.
+    A 500 may be an outage, a deadlock or a record that the server cannot store. If a batch keeps
+    getting it while the health check passes, it is treated as rejected and bisected to find the
+    record.
 
     Args:
         settings: Where the server is, and how often a batch may fail before its health is checked.
@@ -79,25 +76,16 @@ class LogwellExporter(HttpExporter):
         if answer.status == _OK:
             return _accepted(answer, len(items))
         reason = answer.error or _reason(answer)
-        if answer.status in _ABOUT_THE_CONTENT:
+        if answer.status == _SERVER_ERROR and self._is_to_blame(items[0]):
             return SendResult(payload_rejected=True, reason=reason)
-        if answer.status == _MAY_BE_ABOUT_THE_CONTENT and self._is_to_blame(items[0]):
-            return SendResult(payload_rejected=True, reason=reason)
-        return SendResult(
-            retryable=True,
-            retry_after_seconds=self._pause(answer),
-            reason=reason,
-            may_have_arrived=answer.may_have_arrived,
-        )
-
-    def _pause(self, answer: HttpResult) -> float | None:
-        asked = answer.retry_after_seconds
         if answer.status == _RATE_LIMITED:
-            pause = min(asked or RATE_LIMIT_PAUSE_SECONDS, RATE_LIMIT_PAUSE_SECONDS)
-            return pause * self._uniform(0.5, 1.0)
-        if answer.status is None or answer.status >= _FIRST_SERVER_ERROR:
-            return asked
-        return TURNED_AWAY_PAUSE_SECONDS
+            pause = self._rate_limit_pause(answer.retry_after_seconds)
+            answer = replace(answer, retry_after_seconds=pause)
+        return judge_failure(answer, reason)
+
+    def _rate_limit_pause(self, retry_after_seconds: float | None) -> float:
+        pause = min(retry_after_seconds or RATE_LIMIT_PAUSE_SECONDS, RATE_LIMIT_PAUSE_SECONDS)
+        return pause * self._uniform(0.5, 1.0)
 
     def _is_to_blame(self, first: bytes) -> bool:
         """Return whether a batch that begins so failed too often, with a server that is well."""

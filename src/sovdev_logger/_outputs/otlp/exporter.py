@@ -6,17 +6,13 @@ from typing import Final
 from sovdev_logger._delivery.http_transport import HttpExporter, HttpResult, HttpTransport
 from sovdev_logger._delivery.otlp_messages import read_partial_success, wrap
 from sovdev_logger._delivery.results import SendResult
+from sovdev_logger._delivery.verdict import judge_failure
 from sovdev_logger._outputs.otlp.resource import Resource
 from sovdev_logger._settings.endpoint import HttpEndpoint
 
-TURNED_AWAY_PAUSE_SECONDS: Final = 30.0
-"""How long a server is left alone whose answer is about us, not about what we sent."""
-
-_ABOUT_THE_CONTENT: Final = frozenset({400, 413, 422})
-
 
 class OtlpExporter(HttpExporter):
-    """Posts finished items or bodies, and reads the answer truthfully."""
+    """Posts finished items or bodies."""
 
     suffix: Final = ".pb"
     advice: Final = (
@@ -49,19 +45,7 @@ class OtlpExporter(HttpExporter):
         answer = self._transport.post(body, timeout_seconds)
         if answer.accepted:
             return _accepted(answer, count)
-        reason = answer.error or f"HTTP {answer.status}"
-        if answer.status in _ABOUT_THE_CONTENT:
-            return SendResult(payload_rejected=True, reason=reason)
-        pause = answer.retry_after_seconds
-        if not answer.retryable:
-            # Credentials, path, method: asking again at once is no use, losing entries neither.
-            pause = max(pause or 0.0, TURNED_AWAY_PAUSE_SECONDS)
-        return SendResult(
-            retryable=True,
-            retry_after_seconds=pause,
-            reason=reason,
-            may_have_arrived=answer.may_have_arrived,
-        )
+        return judge_failure(answer, answer.error or f"HTTP {answer.status}")
 
 
 def _accepted(answer: HttpResult, count: int) -> SendResult:

@@ -10,13 +10,12 @@ from collections.abc import Sequence
 from typing import Final, NamedTuple
 
 from sovdev_logger._delivery.results import SendResult
+from sovdev_logger._delivery.verdict import TURNED_AWAY_PAUSE_SECONDS
 from sovdev_logger._outputs.relay.grpc_connection import GrpcConnection, StatusCode
 from sovdev_logger._outputs.relay.messages import envelope
 from sovdev_logger._outputs.relay.stream import RelayStream
 from sovdev_logger._runtime.selflog import warn_throttled
 from sovdev_logger._settings.relay import RelaySettings
-
-TURNED_AWAY_PAUSE_SECONDS: Final = 30.0
 
 _ABOUT_US: Final = frozenset(
     {
