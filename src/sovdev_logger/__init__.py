@@ -29,8 +29,12 @@ from sovdev_logger._entry.levels import SOVDEV_LOGLEVELS
 from sovdev_logger._entry.peers import PeerServices, create_peer_services
 
 if TYPE_CHECKING:
-    from sovdev_logger._api.connection_check import ConnectionResult, sovdev_test_connection
-    from sovdev_logger._api.diagnostics import sovdev_test_otlp_connection, sovdev_validate_config
+    from sovdev_logger._api.connection_check import (
+        ConnectionResult,
+        sovdev_test_connection,
+        sovdev_test_otlp_connection,
+    )
+    from sovdev_logger._api.diagnostics import sovdev_validate_config
     from sovdev_logger._api.spans import sovdev_carry, sovdev_inject_headers, sovdev_span
     from sovdev_logger._delivery.status import OutputStatus, SamplingStatus, Status
     from sovdev_logger._profiles.start import (
@@ -90,7 +94,7 @@ _ELSEWHERE = {
     "sovdev_inject_headers": "_api.spans",
     "sovdev_span": "_api.spans",
     "sovdev_test_connection": "_api.connection_check",
-    "sovdev_test_otlp_connection": "_api.diagnostics",
+    "sovdev_test_otlp_connection": "_api.connection_check",
     "sovdev_validate_config": "_api.diagnostics",
 }
 

@@ -414,7 +414,7 @@ def test_a_server_that_is_not_there(start: Start) -> None:
 
 
 def test_the_connection_can_be_tested(server: FakeLogwell, monkeypatch: pytest.MonkeyPatch) -> None:
-    assert sovdev_test_connection("logwell").message == "LOGWELL_ENDPOINT is not set: it is off."
+    assert sovdev_test_connection("logwell").message == "off: LOGWELL_ENDPOINT is not set."
     monkeypatch.setenv("LOGWELL_ENDPOINT", server.url)
     monkeypatch.setenv("LOGWELL_API_KEY", KEY)
     found = sovdev_test_connection("logwell")

@@ -386,7 +386,7 @@ def test_where_authentication_is_not_required_the_token_stays_here(
 
 
 def test_the_connection_can_be_tested(relay: FakeRelay, monkeypatch: pytest.MonkeyPatch) -> None:
-    assert sovdev_test_connection("relay").message == "RELAY_TARGETS is not set: it is off."
+    assert sovdev_test_connection("relay").message == "off: RELAY_TARGETS is not set."
     monkeypatch.setenv("RELAY_TARGETS", relay.target)
     found = sovdev_test_connection("relay")
     assert (found.reached, found.accepted) == (True, True)

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 import pytest
 
 from sovdev_logger import sovdev_test_otlp_connection, sovdev_validate_config
-from sovdev_logger._api import diagnostics
+from sovdev_logger._api import connection_check, diagnostics
 from support.otlp_receiver import OtlpReceiver
 
 
@@ -79,9 +79,10 @@ def test_a_collector_that_takes_all(receiver: OtlpReceiver) -> None:
         ("metrics", report.metrics),
         ("traces", report.traces),
     ):
-        assert (result.signal, result.reached, result.accepted) == (signal, True, True)
+        assert (result.output, result.reached, result.accepted) == (signal, True, True)
         assert result.endpoint == f"{receiver.endpoint}/v1/{signal}"
         assert (result.status, result.message) == (200, "reached.")
+        assert result.signal == signal
         assert result.elapsed_seconds > 0
 
 
@@ -128,7 +129,7 @@ def test_nobody_there(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_signals_that_are_off_say_why(monkeypatch: pytest.MonkeyPatch) -> None:
     report = sovdev_test_otlp_connection()
     assert not report.ok
-    assert "logs are off: OTEL_EXPORTER_OTLP_ENDPOINT is not set" in report.logs.message
+    assert report.logs.message == "off: OTEL_EXPORTER_OTLP_ENDPOINT is not set."
     monkeypatch.setenv("OTEL_EXPORTER_OTLP_ENDPOINT", "nonsense")
     assert "expected an http" in sovdev_test_otlp_connection().logs.message
 
@@ -139,5 +140,5 @@ def test_an_error_inside_is_the_answer(
     def fail(*_: object) -> None:
         raise ZeroDivisionError
 
-    monkeypatch.setattr(diagnostics, "_ask", fail)
+    monkeypatch.setattr(connection_check, "_check_otlp", fail)
     assert "ZeroDivisionError" in sovdev_test_otlp_connection().logs.message

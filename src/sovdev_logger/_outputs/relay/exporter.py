@@ -7,17 +7,17 @@ and the next batch opens another on the same connection.
 
 import time
 from collections.abc import Sequence
-from typing import Final, NamedTuple
+from typing import Final
 
 from sovdev_logger._delivery.results import SendResult
 from sovdev_logger._delivery.verdict import TURNED_AWAY_PAUSE_SECONDS
-from sovdev_logger._outputs.relay.grpc_connection import GrpcConnection, StatusCode
+from sovdev_logger._outputs.relay.grpc_connection import CallStatus, GrpcConnection, StatusCode
 from sovdev_logger._outputs.relay.messages import envelope
 from sovdev_logger._outputs.relay.stream import RelayStream
 from sovdev_logger._runtime.selflog import warn_throttled
 from sovdev_logger._settings.relay import RelaySettings
 
-_ABOUT_US: Final = frozenset(
+TURNED_AWAY_CODES: Final = frozenset(
     {
         StatusCode.UNAUTHENTICATED,
         StatusCode.PERMISSION_DENIED,
@@ -95,7 +95,7 @@ class RelayExporter:
         self.close()
         reason = str(status)
         pause = None
-        is_about_us = status.code in _ABOUT_US or any(word in reason for word in _TLS_WORDS)
+        is_about_us = status.code in TURNED_AWAY_CODES or any(word in reason for word in _TLS_WORDS)
         if is_about_us:
             pause = TURNED_AWAY_PAUSE_SECONDS
             warn_throttled(
@@ -113,15 +113,7 @@ class RelayExporter:
         )
 
 
-class Refusal(NamedTuple):
-    """Why a stream was not opened."""
-
-    reason: str
-    code: int
-    has_answered: bool
-
-
-def try_to_open(target: str, settings: RelaySettings, timeout_seconds: float) -> Refusal | None:
+def try_to_open(target: str, settings: RelaySettings, timeout_seconds: float) -> CallStatus | None:
     """Open a stream and close it again; return why that did not work, None if it did."""
     deadline = time.monotonic() + timeout_seconds
     connection = GrpcConnection(target, settings.tls, deadline)
@@ -129,6 +121,4 @@ def try_to_open(target: str, settings: RelaySettings, timeout_seconds: float) ->
     is_open = stream.wait_until_open(deadline)
     status = stream.why_it_failed()
     connection.close()
-    if is_open:
-        return None
-    return Refusal(str(status)[:300], int(status.code), status.code in _ABOUT_US)
+    return None if is_open else status
