@@ -36,12 +36,12 @@ def steps_of_a_call(folder: Path) -> list[tuple[str, Callable[[], Any]]]:
     from sovdev_logger._runtime.turnstile import Turnstile
     from sovdev_logger._safety.json_encoding import dumps_line
     from sovdev_logger._safety.prefilter import may_contain_secret, scan
-    from sovdev_logger._service.instance import Holder
+    from sovdev_logger._service.instance import instance
 
     peer = Sovdev()
     peer.call()
-    assert Holder.service is not None
-    logger = Holder.service.logger
+    assert instance.service is not None
+    logger = instance.service.logger
     sanitizer, output = logger.sanitizer, logger.outputs[0]
     given, answer = orjson.dumps(call.INPUT), orjson.dumps(call.RESPONSE)
     probe = call.MESSAGE.encode() + given + answer

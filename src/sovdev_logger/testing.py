@@ -23,7 +23,7 @@ from sovdev_logger._entry.entry import Entry, Identity
 from sovdev_logger._entry.identifiers import new_uuid
 from sovdev_logger._outputs.handler import EntryFactory, OutputHandler
 from sovdev_logger._runtime import selflog
-from sovdev_logger._service.instance import Holder
+from sovdev_logger._service.instance import instance
 from sovdev_logger._service.service import Service
 from sovdev_logger._settings.service import Settings
 
@@ -130,22 +130,22 @@ def capture(
     """
     captured = Captured()
     recorder = _Recorder(captured)
-    before = (Holder.service, Holder.is_initialised, Holder.start)
+    before = (instance.service, instance.is_initialised, instance.start)
     request_before, spans_before = request_fields(), otel_context.get_current()
     selflog.reset()
     replace_request_fields(None)
     otel_context.attach(otel_context.Context())
-    Holder.start = staticmethod(recorder.start)
-    Holder.is_initialised = False
-    Holder.service = recorder.start(
+    instance.start = recorder.start
+    instance.is_initialised = False
+    instance.service = recorder.start(
         service_name, service_version, dict(peer_services or {}), Settings()
     )
     try:
         yield captured
     finally:
         recorder.stop()
-        Holder.service, Holder.is_initialised = before[:2]
-        Holder.start = staticmethod(before[2])
+        instance.service, instance.is_initialised = before[:2]
+        instance.start = before[2]
         replace_request_fields(request_before)
         otel_context.attach(spans_before)
         selflog.reset()

@@ -111,11 +111,11 @@ def test_the_same_check_finds_a_ledger_that_lies(tmp_path: Path) -> None:
 def check_flush(tmp_path: Path, name: str) -> None:
     collector, preparation = COLLECTORS[name]
     body = """
-    from sovdev_logger._service.instance import Holder
+    from sovdev_logger._service.instance import instance
     for number in range(20):
         log.sovdev_log("info", "f", f"number {number}", None)
     started = time.monotonic()
-    Holder.service.flush(1.0)
+    instance.service.flush(1.0)
     took = time.monotonic() - started
     show()
     print(took)

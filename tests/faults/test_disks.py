@@ -258,8 +258,8 @@ def test_a_clock_that_is_set_back(tmp_path: Path) -> None:
 clock = time.time_ns
 offset = 0
 time.time_ns = lambda: clock() + offset
-from sovdev_logger._service.instance import Holder
-Holder.service.logger._clock.time_ns = time.time_ns
+from sovdev_logger._service.instance import instance
+instance.service.logger._clock.time_ns = time.time_ns
 for number in range(50):
     offset = -number * 3600 * 10**9 if number % 2 else number * 10**9
     write(20)

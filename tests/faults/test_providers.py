@@ -228,10 +228,10 @@ def test_a_provider_whose_flush_hangs_does_not_hold_ours(tmp_path: Path) -> None
 
         set_logger_provider(Hanging(shutdown_on_exit=False))
         import sovdev_logger as log
-        from sovdev_logger._service.instance import Holder
+        from sovdev_logger._service.instance import instance
         log.sovdev_initialize("orders")
         started = time.monotonic()
-        Holder.service.flush(0.2)
+        instance.service.flush(0.2)
         assert time.monotonic() - started < 5
         """,
         SOVDEV_EXIT_TIMEOUT_SECONDS="0.2",

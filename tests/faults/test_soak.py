@@ -91,7 +91,7 @@ def test_flush_and_shutdown_end_within_30_seconds(tmp_path: Path, is_soak: bool)
     if not is_soak:
         pytest.skip("takes a minute: make soak")
     body = """
-    from sovdev_logger._service.instance import Holder
+    from sovdev_logger._service.instance import instance
     for end in (log.sovdev_flush, log.sovdev_shutdown):
         log.sovdev_log("info", "f", "m", None)
         with log.sovdev_start_span("work"): pass

@@ -301,9 +301,9 @@ def test_starlette_with_mounted_routes(logged: Captured) -> None:
 
 
 def test_without_a_service_requests_pass() -> None:
-    from sovdev_logger._service.instance import Holder
+    from sovdev_logger._service.instance import instance
 
-    assert Holder.service is None
+    assert instance.service is None
     app = FastAPI()
     app.add_middleware(SovdevMiddleware)
     assert TestClient(app).get("/nowhere").status_code == 404

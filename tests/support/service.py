@@ -7,7 +7,7 @@ from typing import Any
 
 from sovdev_logger import sovdev_initialize
 from sovdev_logger._service import service as lifecycle
-from sovdev_logger._service.instance import Holder
+from sovdev_logger._service.instance import instance
 from sovdev_logger._service.service import Service
 
 Entry = dict[str, Any]
@@ -37,8 +37,8 @@ class Started:
 
     @property
     def service(self) -> Service:
-        assert Holder.service is not None
-        return Holder.service
+        assert instance.service is not None
+        return instance.service
 
     @property
     def log_path(self) -> Path:
@@ -80,8 +80,8 @@ def start(
 
 def stop() -> None:
     """Take the service away, as if it had never been initialised."""
-    service = Holder.service
+    service = instance.service
     if service is not None:
         lifecycle.stop_service(service, timeout_seconds=5)
-    Holder.service = None
-    Holder.is_initialised = False
+    instance.service = None
+    instance.is_initialised = False

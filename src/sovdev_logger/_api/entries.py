@@ -9,7 +9,7 @@ from sovdev_logger._entry.jobs import progress_call, status_call
 from sovdev_logger._entry.levels import SOVDEV_LOGLEVELS, STDLIB_NUMBERS
 from sovdev_logger._entry.log_types import JOB_PROGRESS, JOB_STATUS
 from sovdev_logger._runtime.selflog import warn_once
-from sovdev_logger._service.instance import Holder, not_initialised
+from sovdev_logger._service.instance import instance
 
 if TYPE_CHECKING:
     from sovdev_logger._telemetry.spans import SovdevSpan
@@ -49,9 +49,9 @@ def sovdev_log(
 
     Specification: API, sovdev_log.
     """
-    service = Holder.service
+    service = instance.service
     if service is None:
-        raise not_initialised("sovdev_log")
+        service = instance.required_by("sovdev_log")
     logger = service.logger
     try:
         if not logger.wanted_levels[STDLIB_NUMBERS[level]]:
@@ -95,9 +95,7 @@ def sovdev_log_job_status(
 
     Specification: API, sovdev_log_job_status.
     """
-    service = Holder.service
-    if service is None:
-        raise not_initialised("sovdev_log_job_status")
+    service = instance.required_by("sovdev_log_job_status")
     message, merged = status_call(job_name, status, input_json, service.sanitizer)
     service.logger.log(
         level, function_name, message, peer_service, merged, None, None, trace_id, JOB_STATUS
@@ -132,9 +130,7 @@ def sovdev_log_job_progress(
 
     Specification: API, sovdev_log_job_progress.
     """
-    service = Holder.service
-    if service is None:
-        raise not_initialised("sovdev_log_job_progress")
+    service = instance.required_by("sovdev_log_job_progress")
     message, merged = progress_call(item_id, current, total, input_json, service.sanitizer)
     service.logger.log(
         level, function_name, message, peer_service, merged, None, None, trace_id, JOB_PROGRESS
@@ -164,9 +160,7 @@ def sovdev_start_span(
 
     Specification: API, spans.
     """
-    service = Holder.service
-    if service is None:
-        raise not_initialised("sovdev_start_span")
+    service = instance.required_by("sovdev_start_span")
     peer = None if peer_service is None else service.logger.resolve_peer(peer_service)
     return service.spans.start(operation_name, attributes, peer)
 
@@ -226,11 +220,11 @@ def sovdev_set_context(
 
     Specification: API, context.
     """
-    service = Holder.service
+    service = instance.service
     if service is not None:
         sanitizer = service.sanitizer
     else:
-        from sovdev_logger._safety.sanitizer import Sanitizer  # noqa: PLC0415 - as in Holder
+        from sovdev_logger._safety.sanitizer import Sanitizer  # noqa: PLC0415
 
         sanitizer = Sanitizer()
     given = {

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Final
 from sovdev_logger._entry.peers import INTERNAL, PeerServices
 from sovdev_logger._runtime import signal_handlers
 from sovdev_logger._runtime.selflog import warn_once
-from sovdev_logger._service.instance import Holder, not_initialised
+from sovdev_logger._service.instance import instance
 
 if TYPE_CHECKING:
     from sovdev_logger._delivery.status import Status
@@ -48,24 +48,24 @@ def start_service_of_process(
     environ: Mapping[str, str],
 ) -> None:
     """Do what ``sovdev_initialize`` does, with the variables of ``environ``."""
-    if Holder.is_initialised:
+    if instance.is_initialised:
         return
     if not isinstance(service_name, str):
         raise TypeError(f"service_name must be a str, not {type(service_name).__name__}")
     if not service_name.strip():
         raise ValueError('service_name is blank: give the name of the service, such as "orders"')
     peers = _checked_peers(peer_services)
-    with Holder.lock:
-        if not Holder.is_initialised:
-            # Imported when it is wanted, as in Holder.
+    with instance.lock:
+        if not instance.is_initialised:
+            # Imported on first use, as in instance.py.
             from sovdev_logger._safety.json_values import clean_text  # noqa: PLC0415
             from sovdev_logger._settings.service import read_settings  # noqa: PLC0415
 
             settings = read_settings(environ)
             version = clean_text(_version(service_version, settings.service_version))
             name = clean_text(service_name.strip())
-            Holder.service = Holder.start(name, version, peers, settings)
-            Holder.is_initialised = True
+            instance.service = instance.start(name, version, peers, settings)
+            instance.is_initialised = True
 
 
 def sovdev_flush() -> None:
@@ -77,7 +77,7 @@ def sovdev_flush() -> None:
 
     Specification: API, flush and shutdown.
     """
-    service = Holder.service
+    service = instance.service
     if service is not None:
         service.flush()
 
@@ -90,7 +90,7 @@ def sovdev_shutdown() -> None:
 
     Specification: API, flush and shutdown.
     """
-    service = Holder.service
+    service = instance.service
     if service is not None:
         service.shutdown()
 
@@ -104,10 +104,10 @@ def sovdev_status() -> "Status":
 
     Specification: delivery, the ledger.
     """
-    service = Holder.service
+    service = instance.service
     if service is not None:
         return service.status()
-    from sovdev_logger._delivery.status import Status  # noqa: PLC0415 - as in Holder
+    from sovdev_logger._delivery.status import Status  # noqa: PLC0415
 
     return Status()
 
@@ -131,21 +131,20 @@ def sovdev_install_signal_handlers(
 
     Specification: delivery, signals.
     """
-    if Holder.service is None:
-        raise not_initialised("sovdev_install_signal_handlers")
+    instance.required_by("sovdev_install_signal_handlers")
     signal_handlers.install(signals, flush_in_handler, shutdown_in_handler)
 
 
 def flush_in_handler(timeout_seconds: float | None) -> None:
     """Flush the service, if there is one, within the exit's deadline or a shorter one."""
-    if Holder.service is not None:
-        Holder.service.flush_in_handler(timeout_seconds)
+    if instance.service is not None:
+        instance.service.flush_in_handler(timeout_seconds)
 
 
 def shutdown_in_handler(timeout_seconds: float | None) -> None:
     """End the service, if there is one, within the exit's deadline or a shorter one."""
-    if Holder.service is not None:
-        Holder.service.shutdown_in_handler(timeout_seconds)
+    if instance.service is not None:
+        instance.service.shutdown_in_handler(timeout_seconds)
 
 
 def _checked_peers(peer_services: Mapping[str, str] | None) -> dict[str, str]:
@@ -158,7 +157,7 @@ def _checked_peers(peer_services: Mapping[str, str] | None) -> dict[str, str]:
             "peer_services must be a mapping of names to system ids, such as PEER.mappings, not "
             f"{type(peer_services).__name__}"
         )
-    from sovdev_logger._safety.json_values import clean_text  # noqa: PLC0415 - as in Holder
+    from sovdev_logger._safety.json_values import clean_text  # noqa: PLC0415
 
     peers = {
         clean_text(str(name)): clean_text(str(system_id)).strip()

@@ -7,7 +7,7 @@ from collections.abc import Callable, Mapping, MutableMapping
 from types import TracebackType
 from typing import Any, TypeVar, cast
 
-from sovdev_logger._service.instance import Holder, not_initialised
+from sovdev_logger._service.instance import instance
 from sovdev_logger._telemetry.spans import SovdevSpan, inject
 
 Function = TypeVar("Function", bound=Callable[..., Any])
@@ -25,9 +25,7 @@ class SpanBlock:
         self._span: SovdevSpan | None = None
 
     def __enter__(self) -> SovdevSpan:
-        service = Holder.service
-        if service is None:
-            raise not_initialised("sovdev_span")
+        service = instance.required_by("sovdev_span")
         peer = self._peer_service
         found = None if peer is None else service.logger.resolve_peer(peer)
         self._span = service.spans.start(self._name, self._attributes, found)

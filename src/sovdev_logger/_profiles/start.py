@@ -25,7 +25,7 @@ from sovdev_logger._runtime.multiprocessing_exit import end_with_multiprocessing
 from sovdev_logger._runtime.selflog import warn
 from sovdev_logger._safety.sanitizer import Sanitizer
 from sovdev_logger._safety.traceback_redaction import redact_shown_values
-from sovdev_logger._service.instance import Holder
+from sovdev_logger._service.instance import instance
 from sovdev_logger._service.service import stop_service
 from sovdev_logger._settings.profile import (
     Profile,
@@ -145,7 +145,7 @@ def sovdev_exit(reason: str, code: int = 0) -> NoReturn:
     code = int(code) if is_code else 1
     if error is not None and code == 0:
         code = 1
-    service = Holder.service
+    service = instance.service
     records = _Here.records
     if records is None:
         name = service.identity.service_name if service is not None else "the process"
@@ -202,7 +202,7 @@ def _connect(process: _Process) -> None:
     """Lead everything that is logged in this process to the outputs and the sinks."""
     from sovdev_logger.integrations.loguru import is_not_ours, sovdev_loguru_sink  # noqa: PLC0415
 
-    service = Holder.service
+    service = instance.service
     if service is None:
         return
     process.sanitizer = process.sinks.sanitizer = service.sanitizer
@@ -233,7 +233,7 @@ def _end_later() -> None:
 
 def _end() -> None:
     """Say how the process ends, and from now on write past Loguru, which ends before others do."""
-    process, records, service = _Here.process, _Here.records, Holder.service
+    process, records, service = _Here.process, _Here.records, instance.service
     if records is not None:
         records.say_end()
     if process is not None and process.handler is not None:
@@ -280,7 +280,7 @@ def _record(level: int, message: str, error: BaseException | None, place: Source
         exc_info=(type(error), error, error.__traceback__) if error is not None else None,
         func=function,
     )
-    process, service = _Here.process, Holder.service
+    process, service = _Here.process, instance.service
     if service is not None:
         entry = service.logger.entry_from_record(record)
         if error is not None and entry is not None and service.sanitizer.redacts:
@@ -302,7 +302,7 @@ def _main_file() -> str:
 def _leave_parents_service(process: _Process) -> None:
     """Let go of what a forked child has from its parent."""
     process.remove()
-    service, Holder.service, Holder.is_initialised = Holder.service, None, False
+    service, instance.service, instance.is_initialised = instance.service, None, False
     if service is not None:
         stop_service(service, _STOP_TIMEOUT_SECONDS)
 

@@ -2,7 +2,7 @@
 
 import threading
 from collections.abc import Callable, Mapping
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 if TYPE_CHECKING:
     from sovdev_logger._service.service import Service
@@ -12,24 +12,31 @@ if TYPE_CHECKING:
 def _start(
     service_name: str, service_version: str, peer_services: Mapping[str, str], settings: "Settings"
 ) -> "Service":
-    # Imported when it is wanted: a program that never initialises pays for none of it.
+    # Imported on first use: a program that never initialises pays for none of it.
     from sovdev_logger._service.service import start_service  # noqa: PLC0415
 
     return start_service(service_name, service_version, peer_services, settings)
 
 
-class Holder:
-    """The one instance, and how it is started; ``sovdev_logger.testing`` puts its own in place."""
+class Instance:
+    """The process's one service, and how it is started; ``sovdev_logger.testing`` replaces both."""
 
-    service: "Service | None" = None
-    is_initialised = False
-    start: Callable[[str, str, Mapping[str, str], "Settings"], "Service"] = staticmethod(_start)
-    lock = threading.RLock()
+    __slots__ = ("is_initialised", "lock", "service", "start")
+
+    def __init__(self) -> None:
+        self.service: Service | None = None
+        self.is_initialised = False
+        self.start: Callable[[str, str, Mapping[str, str], Settings], Service] = _start
+        self.lock = threading.RLock()
+
+    def required_by(self, function: str) -> "Service":
+        """Return the service. Raises RuntimeError, which names ``function``, if there is none."""
+        if self.service is None:
+            raise RuntimeError(
+                f"{function} was called before sovdev_initialize: call "
+                'sovdev_initialize("your-service") once when the program starts'
+            )
+        return self.service
 
 
-def not_initialised(function: str) -> RuntimeError:
-    """Return the error of a function that needs a service."""
-    return RuntimeError(
-        f"{function} was called before sovdev_initialize: call "
-        'sovdev_initialize("your-service") once when the program starts'
-    )
+instance: Final = Instance()

@@ -5,7 +5,7 @@ from collections.abc import Callable
 
 from sovdev_logger._entry.stdlib_records import GIVEN_ATTRIBUTE
 from sovdev_logger._outputs.handler import OutputHandler
-from sovdev_logger._service.instance import Holder
+from sovdev_logger._service.instance import instance
 
 Wanted = Callable[[OutputHandler], bool]
 
@@ -16,7 +16,7 @@ def give_to_outputs(record: logging.LogRecord, wanted: Wanted | None = None) -> 
     Does nothing before ``sovdev_initialize``, and for a record that was handed over before. Raises
     nothing.
     """
-    service = Holder.service
+    service = instance.service
     if service is None or record.levelno < service.attachment.stdlib_logger.level:
         return
     if GIVEN_ATTRIBUTE in record.__dict__:

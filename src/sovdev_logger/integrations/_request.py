@@ -24,7 +24,7 @@ from sovdev_logger._entry.identifiers import new_uuid
 from sovdev_logger._entry.stdlib_records import mark_as_logged
 from sovdev_logger._runtime.selflog import warn_once
 from sovdev_logger._safety.redaction import redact_text
-from sovdev_logger._service.instance import Holder
+from sovdev_logger._service.instance import instance
 from sovdev_logger._telemetry.spans import SovdevSpan, extract, is_inside_foreign_span
 from sovdev_logger.integrations._request_options import RequestInfo, RequestOptions
 
@@ -79,7 +79,7 @@ class RequestScope:
         """Continue the caller's trace, start the span and a fresh context. Raises nothing."""
         replace_request_fields(None)
         _request_id.set(self.request_id)
-        service = Holder.service
+        service = instance.service
         if service is None or is_inside_foreign_span():
             return  # somebody else's instrumentation has a span for this request
         incoming = self._incoming
@@ -151,7 +151,7 @@ class RequestScope:
     # What is written
 
     def _log(self) -> None:
-        service, status = Holder.service, self._final_status()
+        service, status = instance.service, self._final_status()
         if service is None or self._is_quiet(status):
             return
         incoming = self._incoming
@@ -254,7 +254,7 @@ def set_request_identity(names: object) -> None:
         return
     if not isinstance(names, Mapping):
         raise TypeError(f"it returned a {type(names).__name__}, not a mapping")
-    service = Holder.service
+    service = instance.service
     merge_request_fields(
         {
             name: service.sanitizer.text(names[name]) if service else str(names[name])

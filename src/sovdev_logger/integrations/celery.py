@@ -11,7 +11,7 @@ from opentelemetry.trace import SpanKind
 from sovdev_logger._api.service import DEFAULT_VERSION, sovdev_initialize
 from sovdev_logger._entry.context import replace_request_fields, request_fields
 from sovdev_logger._entry.stdlib_records import mark_as_logged
-from sovdev_logger._service.instance import Holder
+from sovdev_logger._service.instance import instance
 from sovdev_logger._telemetry.spans import extract, inject
 from sovdev_logger.integrations._request import say_resolver, set_request_identity
 from sovdev_logger.integrations.stdlib import count_sampled_out, sovdev_capture_logging
@@ -110,7 +110,7 @@ class _Tasks:
 
     @staticmethod
     def begin(task_id: str = "", task: Any = None, **_: Any) -> None:
-        service = Holder.service
+        service = instance.service
         if service is None:
             return
         run = _Tasks.running[task_id] = _Run()
@@ -148,7 +148,7 @@ class _Tasks:
 
     @staticmethod
     def end(task_id: str = "", task: Any = None, state: str | None = None, **_: Any) -> None:
-        run, service = _Tasks.running.pop(task_id, None), Holder.service
+        run, service = _Tasks.running.pop(task_id, None), instance.service
         if run is None or service is None:
             return
         state = state or "UNKNOWN"
@@ -169,7 +169,7 @@ class _Tasks:
 
     @staticmethod
     def revoke(request: Any = None, **_: Any) -> None:
-        service = Holder.service
+        service = instance.service
         if service is not None and request is not None:
             task_id, name = getattr(request, "id", None), getattr(request, "task", None) or "task"
             given = {"task": name, "task_id": task_id}
@@ -179,6 +179,6 @@ class _Tasks:
 
 
 def _deliver(**_: Any) -> None:
-    service = Holder.service
+    service = instance.service
     if service is not None:
         service.shutdown(service.settings.exit_timeout_seconds)

@@ -6,7 +6,7 @@ import inspect
 from collections.abc import Callable
 from typing import Any, Final, TypeVar, cast, overload
 
-from sovdev_logger._service.instance import Holder
+from sovdev_logger._service.instance import instance
 
 DEFAULT_TIMEOUT_SECONDS: Final = 5.0
 DEFAULT_MARGIN_SECONDS: Final = 0.5
@@ -86,6 +86,6 @@ def _flush_timeout(
 
 
 def _flush(timeout_seconds: float) -> None:
-    service = Holder.service
+    service = instance.service
     if service is not None:
         service.flush(timeout_seconds)
