@@ -1,6 +1,5 @@
 """The thread that does nothing but send: whatever a server does to it, everything else goes on."""
 
-import threading
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from queue import SimpleQueue
@@ -8,6 +7,7 @@ from typing import Final, Protocol
 
 from sovdev_logger._delivery.results import SendResult
 from sovdev_logger._delivery.spool.spool import Spooled
+from sovdev_logger._runtime.background_thread import BackgroundThread
 from sovdev_logger._runtime.own_traffic import own_traffic
 
 NO_THREAD: Final = "no thread can be started, the interpreter is ending"
@@ -85,22 +85,10 @@ class ExportThread:
     """Sends one batch at a time in a daemon thread, which a fork leaves behind."""
 
     def __init__(self, name: str, exporter: Exporter, report: Callable[[Sent], None]) -> None:
-        self._name = f"sovdev-export-{name.replace(' ', '-')}"
         self._exporter = exporter
         self._report = report
         self._inbox: SimpleQueue[tuple[Batch, float] | None] = SimpleQueue()
-        self._thread: threading.Thread | None = None
-
-    def ensure_started(self) -> bool:
-        """Start the thread unless it runs; return False when it cannot be."""
-        if self._thread is None:
-            thread = threading.Thread(target=self._run, name=self._name, daemon=True)
-            try:
-                thread.start()
-            except RuntimeError:
-                return False
-            self._thread = thread
-        return True
+        self.ensure_started = BackgroundThread(f"export {name}", self._run).ensure_started
 
     def send(self, batch: Batch, timeout_seconds: float) -> None:
         """Hand a batch over; the outcome is reported as ``Sent``, from the thread."""

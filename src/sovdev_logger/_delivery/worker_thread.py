@@ -13,6 +13,7 @@ from typing import Final
 
 from sovdev_logger._delivery.exporter import Sent
 from sovdev_logger._delivery.results import FlushResult
+from sovdev_logger._runtime.background_thread import BackgroundThread
 from sovdev_logger._runtime.own_traffic import own_traffic
 
 MAX_FLUSH_ATTEMPTS: Final = 3
@@ -81,50 +82,33 @@ class WorkerThread:
         outcome: Callable[[FlushRequest], FlushResult],
     ) -> None:
         self._outcome = outcome
-        self._name = f"sovdev-{name.replace(' ', '-')}"
         self._run = run
         self.channel: SimpleQueue[Message] = SimpleQueue()
-        self._thread: threading.Thread | None = None
-        self._has_ended = False
+        self._thread = BackgroundThread(name, self._run_marked, self._answer_the_rest)
 
     def ensure_started(self) -> bool:
         """Start the thread unless it runs; return False when it has ended or cannot be started."""
-        if self._has_ended:
-            return False
-        if self._thread is not None:
-            return True
-        thread = threading.Thread(target=self._run_marked, name=self._name, daemon=True)
-        self._thread = thread
-        try:
-            thread.start()
-        except RuntimeError:
-            self._thread = None
-            return False
-        return True
+        return not self._thread.has_ended and self._thread.ensure_started()
 
     @property
     def is_running(self) -> bool:
         """Whether the thread was started and has not ended."""
-        return self._thread is not None and not self._has_ended
+        return self._thread.is_running
 
     def ask(self, request: FlushRequest) -> None:
         """Hand a request to the thread; one that comes too late is answered at once."""
         self.channel.put(request)
-        if self._has_ended:
+        if self._thread.has_ended:
             self._answer_the_rest()
 
     def stop(self, deadline: float) -> None:
         """Ask the thread to end and wait until the deadline; a call that hangs is left alone."""
-        thread = self._thread
-        if thread is not None and thread is not threading.current_thread():
-            self.channel.put(Stop())
-            thread.join(max(0.0, deadline - time.monotonic()))
+        self.channel.put(Stop())
+        self._thread.join(deadline)
 
     def _run_marked(self) -> None:
         with own_traffic():
             self._run(self.channel)
-        self._has_ended = True
-        self._answer_the_rest()
 
     def _answer_the_rest(self) -> None:
         while (message := receive(self.channel, 0)) is not None:

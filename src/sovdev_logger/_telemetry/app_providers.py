@@ -1,13 +1,13 @@
 """The application's own providers: used where they are set, flushed with ours, never shut down."""
 
 import sys
-import threading
 import time
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Final
 
 from sovdev_logger._delivery.results import FlushResult
 from sovdev_logger._delivery.worker_thread import FlushRequest
+from sovdev_logger._runtime.background_thread import BackgroundThread
 
 if TYPE_CHECKING:
     from opentelemetry._logs import LoggerProvider
@@ -60,12 +60,8 @@ class ApplicationProvider:
     def begin_flush(self, timeout_seconds: float) -> FlushRequest:
         """Let the provider flush; wait with ``end_flush``."""
         request = FlushRequest(0, time.monotonic() + timeout_seconds)
-        thread = threading.Thread(
-            target=self._flush, args=(request,), name="sovdev-flush-application", daemon=True
-        )
-        try:
-            thread.start()
-        except RuntimeError:  # the interpreter is ending; the application flushes at exit itself
+        thread = BackgroundThread("flush application", lambda: self._flush(request))
+        if not thread.ensure_started():  # at exit the application flushes by itself
             request.finish(FlushResult())
         return request
 

@@ -1,11 +1,9 @@
 """What a client and its children share: the queue, the sender and the callbacks."""
 
 import atexit
-import threading
 import time
 import weakref
 from collections.abc import Callable, Sequence
-from contextlib import suppress
 from dataclasses import dataclass
 from typing import Final
 
@@ -19,6 +17,7 @@ from sovdev_logger._outputs.logwell.exporter import (
     MAX_REQUEST_BYTES,
     LogwellExporter,
 )
+from sovdev_logger._runtime.background_thread import BackgroundThread
 from sovdev_logger._runtime.fork import Phase, register_for_fork
 from sovdev_logger._runtime.multiprocessing_exit import end_with_multiprocessing_child
 from sovdev_logger._runtime.selflog import warn, warn_once
@@ -199,11 +198,8 @@ def _call(callback: Callable[..., object], argument: object) -> None:
 
 
 def _end_without_waiting(sender: BatchSender) -> None:
-    thread = threading.Thread(
-        target=sender.close, args=(EXIT_TIMEOUT_SECONDS,), name="sovdev-logwell-end", daemon=True
-    )
-    with suppress(RuntimeError):  # the interpreter is ending, and has asked for the end already
-        thread.start()
+    # If it cannot start, the interpreter is ending, and has closed every client already.
+    BackgroundThread("logwell end", lambda: sender.close(EXIT_TIMEOUT_SECONDS)).ensure_started()
 
 
 _live: "weakref.WeakSet[Core]" = weakref.WeakSet()

@@ -6,6 +6,8 @@ from collections.abc import Callable
 from queue import Full, SimpleQueue
 from typing import Any, Final
 
+from sovdev_logger._runtime.background_thread import BackgroundThread
+
 _MAX_QUEUED: Final = 20_000
 _PATIENCE_SECONDS: Final = 1.0
 _WAIT_SLICE_SECONDS: Final = 0.0005
@@ -63,7 +65,7 @@ class FlushWaiter:
         self._complete = complete
         self._requests: SimpleQueue[threading.Event] = SimpleQueue()
         # Now: while the interpreter ends no thread can be started.
-        threading.Thread(target=self._run, name="sovdev-loguru-flush", daemon=True).start()
+        BackgroundThread("loguru flush", self._run).ensure_started()
 
     def wait(self, deadline: float) -> bool:
         """Return whether everything queued was written by the deadline."""
