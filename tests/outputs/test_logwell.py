@@ -169,7 +169,7 @@ def test_rejected_records_are_counted(
     sovdev_flush()
     found = status()
     assert (found.delivered, found.dropped) == (2, 1)
-    assert "the server refused 1 logwell records (index 1: level)" in capsys.readouterr().err
+    assert "the server rejected 1 logwell records (index 1: level)" in capsys.readouterr().err
 
 
 def test_an_unknown_key_is_said_once_and_nothing_more_is_sent(

@@ -150,7 +150,7 @@ def test_rejected_entries_are_counted_and_never_sent_again(
     found = status()
     assert (found.delivered, found.dropped) == (89, 11)
     assert len(seen) == 100
-    assert "the server refused 11 relay entries" in capsys.readouterr().err
+    assert "the server rejected 11 relay entries" in capsys.readouterr().err
 
 
 def test_every_target_gets_every_entry(start: Start, relay: FakeRelay) -> None:

@@ -297,7 +297,7 @@ def test_a_partial_success_is_read(
     exporter = OtlpExporter(HttpEndpoint(f"{receiver.endpoint}/v1/logs"), RESOURCE)
     result = exporter.send([b"", b"", b""], exporter.context, 5)
     exporter.close()
-    assert (result.delivered, result.rejected, result.reason) == (delivered, rejected, reason)
+    assert (result.delivered, result.rejected_count, result.reason) == (delivered, rejected, reason)
 
 
 @pytest.mark.parametrize(

@@ -125,7 +125,7 @@ def everything_counts_as_delivered() -> None:
 
 
 def refused_batches_are_dropped_whole() -> None:
-    batch_worker.MAX_REFUSALS_IN_A_ROW = 1
+    batch_worker.MAX_REJECTIONS_IN_A_ROW = 1
 
 
 def spool_is_not_written() -> None:

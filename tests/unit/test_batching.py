@@ -11,7 +11,7 @@ import pytest
 from sovdev_logger._delivery import worker_thread as worker
 from sovdev_logger._delivery.backlog import BatchLimits
 from sovdev_logger._delivery.backoff import Backoff
-from sovdev_logger._delivery.batch_worker import MAX_REFUSALS_IN_A_ROW
+from sovdev_logger._delivery.batch_worker import MAX_REJECTIONS_IN_A_ROW
 from sovdev_logger._delivery.results import SendResult
 from sovdev_logger._delivery.sender import BatchSender
 from sovdev_logger._delivery.status import OutputStatus
@@ -186,7 +186,7 @@ def test_a_refused_item_is_found_counted_and_said(
     assert sorted(server.taken, key=int) == [b"%d" % n for n in range(512) if n != 300]
     assert counts(sender) == (512, 511, 0, {"refused: HTTP 400": 1})
     assert server.attempts <= 2 * 9 + 1
-    assert "refused 1 log entries (HTTP 400) and they are dropped" in capsys.readouterr().err
+    assert "rejected 1 log entries (HTTP 400); they were dropped" in capsys.readouterr().err
 
 
 def test_several_refused_items_in_one_batch_are_all_found(
@@ -211,7 +211,7 @@ def test_a_server_that_refuses_everything_is_not_asked_for_each_item(
         sender.put(b"%d" % number)
     sender.flush(10)
     assert counts(sender) == (1024, 0, 0, {"refused: HTTP 400": 1024})
-    assert server.attempts == 2 * MAX_REFUSALS_IN_A_ROW
+    assert server.attempts == 2 * MAX_REJECTIONS_IN_A_ROW
     server.refuse = lambda items: False
     sender.put(b"later")
     assert sender.flush(10).delivered == 1
@@ -232,7 +232,7 @@ def test_a_partial_success_is_counted_as_it_is(
     make: Callable[..., BatchSender], server: Server
 ) -> None:
     sender = make()
-    server.answers = [SendResult(delivered=3, rejected=2, reason="too old")]
+    server.answers = [SendResult(delivered=3, rejected_count=2, reason="too old")]
     for _ in range(5):
         sender.put(b"x")
     sender.flush(10)
@@ -529,7 +529,7 @@ def test_a_defect_in_the_thread_is_said_counted_and_survived(
     capsys: pytest.CaptureFixture[str],
 ) -> None:
     sender = make()
-    original = sender._worker._deal_with
+    original = sender._worker._handle_result
     failures = [1]
 
     def deal_with(batch: object, result: SendResult) -> None:
@@ -537,7 +537,7 @@ def test_a_defect_in_the_thread_is_said_counted_and_survived(
             raise ZeroDivisionError
         original(batch, result)  # type: ignore[arg-type]
 
-    monkeypatch.setattr(sender._worker, "_deal_with", deal_with)
+    monkeypatch.setattr(sender._worker, "_handle_result", deal_with)
     sender.put(b"x")
     assert sender.flush(10).rejected == 1
     sender.put(b"y")

@@ -118,7 +118,7 @@ def test_a_server_that_asks_to_be_left_alone_is(
 
 
 def test_a_refusal_is_told(make: Callable[..., PeriodicSender], server: Server) -> None:
-    server.answers = [SendResult(rejected=1, reason="HTTP 401")]
+    server.answers = [SendResult(rejected_count=1, reason="HTTP 401")]
     result = make().flush(10)
     assert (result.rejected, result.reason) == (1, "HTTP 401")
 

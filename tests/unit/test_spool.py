@@ -60,7 +60,7 @@ def test_what_is_appended_is_taken_in_order_and_then_gone(disk: Disk) -> None:
     spool = disk.spool()
     assert spool.append(numbered(10), b"context") == 10
     assert spool.append(numbered(10, 10), b"context") == 10
-    assert disk.ledger.fates.spooled == 20
+    assert disk.ledger.counts.spooled == 20
     assert take_all(spool, at_most=10) == numbered(20)
     assert not spool
     assert disk.files() == []
@@ -92,7 +92,7 @@ def test_in_front_is_read_first(disk: Disk) -> None:
     spool.close()
     another = disk.spool()
     another.recover()
-    assert disk.ledger.fates.recovered == 20
+    assert disk.ledger.counts.recovered == 20
     assert take_all(another) == numbered(20)
     another.close()
 
@@ -169,10 +169,10 @@ def test_the_bound_holds_and_the_ledger_knows_what_went(
     for size in sizes:
         written += spool.append([b"x" * size], b"context", in_front=in_front)
         assert disk.size() <= 64 * KB
-    fates = disk.ledger.fates
-    assert written == len(sizes) == fates.spooled + sum(fates.dropped.values())
-    assert set(fates.dropped) <= {"spool full"}
-    assert len(take_all(spool)) == fates.spooled
+    counts = disk.ledger.counts
+    assert written == len(sizes) == counts.spooled + sum(counts.dropped.values())
+    assert set(counts.dropped) <= {"spool full"}
+    assert len(take_all(spool)) == counts.spooled
     spool.close()
 
 
@@ -193,7 +193,7 @@ def test_refused_requests_make_room_before_entries_do(disk: Disk) -> None:
         assert folder is not None
         assert {path.stat().st_mode & 0o777 for path in folder.iterdir()} == {0o600}
     spool.append([b"y" * 3 * KB] * 18, b"")
-    assert disk.ledger.fates.spooled == 18
+    assert disk.ledger.counts.spooled == 18
     assert len(list((disk.folder / "rejected").iterdir())) < 3
     assert disk.size() <= 64 * KB
     spool.close()
@@ -222,8 +222,8 @@ def test_a_disk_that_refuses_raises_nothing_and_loses_nothing(
     received = take_all(spool)
     assert received[:5] == numbered(5)
     assert set(numbered(15)) >= set(received)
-    fates = disk.ledger.fates
-    assert fates.spooled + sum(fates.dropped.values()) == 15
+    counts = disk.ledger.counts
+    assert counts.spooled + sum(counts.dropped.values()) == 15
     spool.close()
 
 
@@ -259,7 +259,7 @@ def test_a_file_that_was_cut_off_anywhere_gives_whole_blocks_only(disk: Disk, cu
     another.recover()
     received = take_all(another)
     assert received == [b"block %d" % (number // 2) for number in range(len(received))]
-    assert disk.ledger.fates.recovered == len(received)
+    assert disk.ledger.counts.recovered == len(received)
     another.close()
 
 
@@ -273,7 +273,7 @@ def test_a_wrong_checksum_costs_what_follows_it_and_is_counted(disk: Disk) -> No
     another = disk.spool()
     another.recover()
     assert take_all(another) == [b"block 0", b"block 1"]
-    assert disk.ledger.fates.dropped == {"spool unreadable": 2}
+    assert disk.ledger.counts.dropped == {"spool unreadable": 2}
     another.close()
 
 
@@ -357,13 +357,13 @@ def test_the_ledger_is_never_below_zero_while_a_full_spool_makes_room(
 
     def watched(self: Ledger, **change: Any) -> None:
         record(self, **change)
-        seen.append(self.fates.spooled)
+        seen.append(self.counts.spooled)
 
     monkeypatch.setattr(Ledger, "record", watched)
     spool = disk.spool(max_bytes=64 * KB)
     spool.append([b"x" * KB] * 200, b"")
     assert min(seen) >= 0
-    assert disk.ledger.fates.dropped["spool full"] > 100
+    assert disk.ledger.counts.dropped["spool full"] > 100
     spool.close()
 
 

@@ -1,15 +1,18 @@
-"""What waits to be sent: what failed, what is on disk, what did not get there, then the queue.
+"""Everything waiting to be sent, oldest first.
 
-One thread uses it at a time. It knows where each item is and writes the ledger when that changes.
+Failed batches come first, then spooled ones, those that the spool refused, and the queue.
+One thread uses it at a time. It knows where each item is and updates the ledger when that changes.
 """
 
 import time
 from collections import deque
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Final
 
 from sovdev_logger._delivery.exporter import Batch, Exporter
 from sovdev_logger._delivery.ledger import NOT_SENT, Ledger
+from sovdev_logger._delivery.results import SendResult
 from sovdev_logger._delivery.severity_queue import SeverityQueue
 from sovdev_logger._delivery.spool.spool import Spool
 
@@ -33,11 +36,11 @@ class BatchLimits:
 
 
 class Backlog:
-    """Gives the oldest items first, and moves what cannot be sent now to disk.
+    """Hands out the oldest items first and spools those that cannot be sent now.
 
     Args:
         queue: Where callers put items.
-        exporter: Knows what the items of this process need around them.
+        exporter: Knows the context of this process's items and the form of a request.
         spool: Where items wait on disk; None for memory only.
         ledger: Gets the fate of each item.
         limits: When a batch is complete.
@@ -45,7 +48,7 @@ class Backlog:
     Attributes:
         accepted_count: Items that left the queue, or were recovered, in the order in which they
             are sent.
-        due_at: When what is in the queue has waited long enough; None when it is empty.
+        due_at: When the oldest item in the queue has waited long enough; None when it is empty.
     """
 
     def __init__(
@@ -64,11 +67,11 @@ class Backlog:
         self._ledger = ledger
         self._limits = limits
         self._waiting: deque[Batch] = deque()
-        self._unspooled: Batch | None = None  # what the disk refused, newer than what is on it
+        self._unspooled: Batch | None = None  # refused by the disk, newer than what is on it
 
     @property
     def has_started(self) -> bool:
-        """Whether something waits that was to be sent before: it does not wait for others."""
+        """Whether older work is pending; it is sent without waiting for a full batch."""
         return bool(self._waiting) or bool(self._spool) or self._unspooled is not None
 
     @property
@@ -78,18 +81,18 @@ class Backlog:
 
     @property
     def can_spool(self) -> bool:
-        """Whether there is a disk to write to, as far as is known."""
+        """Whether there is a spool whose last write did not fail just now."""
         return self._spool is not None and self._spool.is_usable
 
     def recover(self) -> None:
-        """Take over what ended processes left on disk."""
+        """Recover the segments of ended processes."""
         if self._spool is not None:
-            before = self._ledger.fates.recovered
+            before = self._ledger.counts.recovered
             self._spool.recover()
-            self.accepted_count += self._ledger.fates.recovered - before
+            self.accepted_count += self._ledger.counts.recovered - before
 
     def note_put(self) -> None:
-        """Note that something was put into the queue."""
+        """Start the delay of the first item in the queue."""
         if self.due_at is None:
             self.due_at = time.monotonic() + self._limits.delay_seconds
 
@@ -108,7 +111,7 @@ class Backlog:
         return Batch(items, self._exporter.context) if items else None
 
     def settle(self, batch: Batch, delivered: int, reason: str) -> None:
-        """Count the items as delivered, the rest as dropped; none of them is touched again."""
+        """Count ``delivered`` items as delivered and the rest as dropped, for good."""
         size = len(batch.items)
         self._ledger.record(
             delivered=delivered,
@@ -121,35 +124,46 @@ class Backlog:
 
     def split(self, batch: Batch) -> None:
         """Put both halves of a batch at the end of what waits here."""
-        # Both halves of the whole are tried before any quarter, so that a server that refuses
-        # everything is recognised soon.
+        # Both halves are tried before any quarter: a server that rejects everything shows soon.
         self._waiting.extend(batch.bisect())
 
-    def take_parts(self) -> list[Batch]:
-        """Remove and return what is left of a batch that was split."""
-        parts = [one for one in self._waiting if one.is_fragment]
-        self._waiting = deque(one for one in self._waiting if not one.is_fragment)
-        return parts
+    def take_fragments(self) -> list[Batch]:
+        """Remove and return the fragments of a batch that was split."""
+        fragments = [batch for batch in self._waiting if batch.is_fragment]
+        self._waiting = deque(batch for batch in self._waiting if not batch.is_fragment)
+        return fragments
 
-    def keep(self, batch: Batch) -> None:
-        """Put a batch that failed on disk, unless it is there; else in front of the others."""
-        self._check_that_it_is_there(batch)
+    def keep(self, batch: Batch, result: SendResult) -> None:
+        """Keep a failed batch: on disk if possible, else in front of the others in memory.
+
+        Items that the server answered for before it failed are settled.
+        """
+        if result.settled:
+            done, batch = batch.split_at(result.settled)
+            self.settle(done, result.delivered, "refused: rejected")
+        if result.may_have_arrived:
+            self._ledger.record(repeated=len(batch.items))
+        self._check_file_exists(batch)
         if batch.spooled is None and self._spool is not None and self._spool.is_usable:
             batch = self._spooled_rest(self._spool, batch, in_front=True)
         if batch.items:
             self._waiting.appendleft(batch)
 
-    def set_aside(self, body: bytes, suffix: str) -> str | None:
-        """Keep a refused request for people to look at; return the folder, None without one."""
-        folder = self._spool.set_aside(body, suffix) if self._spool is not None else None
-        return None if folder is None else str(folder)
+    def reject(self, batch: Batch, reason: str) -> Path | None:
+        """Drop a rejected batch; return the folder where a copy of the request is, if any."""
+        folder = None
+        if self._spool is not None:
+            body = self._exporter.body(batch.items, batch.context)
+            folder = self._spool.set_aside(body, self._exporter.suffix)
+        self.settle(batch, 0, reason)
+        return folder
 
     def relieve_memory(self, *, is_stuck: bool, is_urgent: bool) -> None:
-        """Move the queue to disk while the server does not keep up.
+        """Spool the queue while the server does not keep up.
 
         Args:
             is_stuck: The server does not answer at the moment.
-            is_urgent: Do not wait for others then.
+            is_urgent: Whether to spool at once, without waiting for a full batch.
         """
         if not len(self._queue):
             self.due_at = None
@@ -162,7 +176,7 @@ class Backlog:
             self._move_to_spool(keep_share=_LOW_FILL_LEVEL)
 
     def leave_all(self, in_flight: Batch | None) -> None:
-        """Put everything on disk for the next process, or count it as dropped."""
+        """Spool everything for the next process, or count it as dropped."""
         started = [*([in_flight] if in_flight else []), *self._waiting]
         self._waiting.clear()
         for batch in reversed(started):
@@ -175,8 +189,8 @@ class Backlog:
         if self._spool is not None:
             self._spool.close()
 
-    def _check_that_it_is_there(self, batch: Batch) -> None:
-        """Make a batch whose file somebody removed one that is in memory."""
+    def _check_file_exists(self, batch: Batch) -> None:
+        """Treat a batch whose segment was removed by somebody as one in memory."""
         spooled = batch.spooled
         if spooled is None or self._spool is None or spooled.segment.path.exists():
             return
@@ -186,14 +200,14 @@ class Backlog:
         batch.spooled = None
 
     def _leave(self, batch: Batch, *, in_front: bool = False) -> None:
-        self._check_that_it_is_there(batch)
+        self._check_file_exists(batch)
         spooled = batch.spooled
         if self._spool is None:
             self.settle(batch, 0, NOT_SENT)
         elif spooled is None:
             self.settle(self._spooled_rest(self._spool, batch, in_front=in_front), 0, NOT_SENT)
         elif spooled.open_count < len(spooled.items):
-            # Some of its block was settled: what is left becomes a block of its own.
+            # Part of its block is settled: the rest becomes a block of its own.
             rest = self._spooled_rest(self._spool, batch, in_front=in_front)
             kept = len(batch.items) - len(rest.items)
             self.settle(rest, 0, NOT_SENT)
@@ -201,7 +215,7 @@ class Backlog:
             self._spool.done(spooled, kept)
 
     def _spooled_rest(self, spool: Spool, batch: Batch, *, in_front: bool = False) -> Batch:
-        """Write a batch to the spool and return what did not get there."""
+        """Write a batch to the spool and return the part that was not written."""
         in_front = in_front and bool(spool)
         written = spool.append(batch.items, batch.context, in_front=in_front)
         return Batch(batch.items[written:], batch.context, batch.spooled, batch.is_fragment)
@@ -218,7 +232,7 @@ class Backlog:
             rest = self._spooled_rest(spool, batch)
             self._unspooled = rest if rest.items else None
             if self._unspooled is not None:
-                return  # no more than one batch: else a disk that refuses would unbound the memory
+                return  # one batch at most: a disk that refuses must not unbound the memory
 
     def _fill_level(self) -> float:
         queue = self._queue

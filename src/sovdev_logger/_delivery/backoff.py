@@ -1,4 +1,4 @@
-"""How long to wait before the next attempt."""
+"""Pauses between attempts."""
 
 import random
 from collections.abc import Callable
@@ -32,7 +32,7 @@ class Backoff:
     def delay(self, attempt: int, retry_after_seconds: float | None = None) -> float:
         """Return the pause in seconds after failed attempt number ``attempt``, counted from 1.
 
-        What the server asked for is the least.
+        It is at least what the server asked for.
         """
         longest = self._base_seconds * 2 ** min(attempt - 1, _MAX_DOUBLINGS)
         jittered = self._uniform(0.0, min(longest, self._cap_seconds))

@@ -1,10 +1,11 @@
-"""What decides where each item goes: to the server, to the spool, or, counted, nowhere.
+"""Decides the fate of each item: sent, spooled, or dropped and counted.
 
-One thread runs it and never waits for the network: an ``ExportThread`` does. So it can answer a
-flush in time, and put on disk what a hanging server holds up.
+One thread runs it and never waits for the network: an ``ExportThread`` does. So it answers a flush
+in time and spools what a hanging server holds up.
 """
 
 import time
+from pathlib import Path
 from queue import SimpleQueue
 from typing import Final
 
@@ -28,18 +29,18 @@ from sovdev_logger._runtime.selflog import warn_once
 
 SEND_TIMEOUT_SECONDS: Final = 30.0
 
-MAX_REFUSALS_IN_A_ROW: Final = 16
-"""Parts of a batch that must be refused, and none accepted, before the rest is not tried."""
+MAX_REJECTIONS_IN_A_ROW: Final = 16
+"""After so many rejected fragments of a batch in a row, the rest of it is not tried."""
 
 STALL_SECONDS: Final = 2.0
-"""After so long without an answer, what waits behind a batch goes to disk."""
+"""After this long without an answer, the items behind a batch are spooled."""
 
-_ADOPTION_INTERVAL_SECONDS: Final = 60.0
+_RECOVERY_INTERVAL_SECONDS: Final = 60.0
 _MIN_ATTEMPT_SECONDS: Final = 0.05
 
 
 class BatchWorker:
-    """Sends the oldest first, deals with the answers, and answers those who wait for a flush."""
+    """Sends the oldest items first, handles the server's answers and finishes flush requests."""
 
     def __init__(  # noqa: PLR0917
         self,
@@ -51,7 +52,7 @@ class BatchWorker:
         ledger: Ledger,
         spool: Spool | None,
     ) -> None:
-        self.has_adopted = spool is None
+        self.has_recovered = spool is None
         self._name = name
         self._queue = queue
         self._exporter = exporter
@@ -64,16 +65,16 @@ class BatchWorker:
         self._sent_at = 0.0
         self._requests: list[FlushRequest] = []
         self._failed_attempts = 0
-        self._refusals = 0
+        self._rejections = 0
         self._retry_at = 0.0
-        self._not_before = 0.0  # when the server said that it may be asked again
-        self._adopted_at = 0.0
+        self._not_before = 0.0  # the server asked for no request before
+        self._recovered_at = 0.0
 
     def run(self, channel: SimpleQueue[Message]) -> None:
         """Deliver what is queued until told to stop."""
         self._export = ExportThread(self._name, self._exporter, channel.put)
         self._export.ensure_started()
-        self._adopt()
+        self._recover()
         while True:
             message = receive(channel, self._seconds_to_wait())
             if isinstance(message, Stop):
@@ -81,10 +82,12 @@ class BatchWorker:
             try:
                 self._step(message)
             except Exception as error:  # noqa: BLE001 - nobody else delivers
-                self._say_defect(message, error)
-            self._requests = [one for one in self._requests if not self._answer(one)]
+                self._warn_bug(message, error)
+            self._requests = [
+                request for request in self._requests if not self._finish_if_due(request)
+            ]
         while (message := receive(channel, 0)) is not None:
-            self._take_note(message)  # an answer that came in time, a flush that came too late
+            self._handle_message(message)  # a last answer, a flush that came too late
         self._export.stop()
         self.leave_all()
         for request in self._requests:
@@ -92,77 +95,73 @@ class BatchWorker:
 
     def open_count(self) -> int:
         """Return how many items are in memory or on disk."""
-        fates = self._ledger.fates  # first: nothing has a fate before it was put
+        counts = self._ledger.counts  # first: no item has a fate before it is put
         overflow = self._queue.overflow_count
-        return self._queue.put_count + fates.recovered - overflow - fates.settled
+        return self._queue.put_count + counts.recovered - overflow - counts.settled
 
     def outcome(self, request: FlushRequest) -> FlushResult:
-        """Return what a flush has achieved by now."""
-        put_later = self._queue.put_count - request.target
+        """Return the result of a flush so far."""
+        put_later = self._queue.put_count - request.last_item
         pending = 0 if self._is_settled(request) else max(0, self.open_count() - put_later)
-        fates = self._ledger.fates
-        rejected = sum(fates.dropped.values()) - request.dropped_before
+        counts = self._ledger.counts
+        rejected = sum(counts.dropped.values()) - request.dropped_before
         return FlushResult(
-            delivered=fates.delivered - request.delivered_before,
+            delivered=counts.delivered - request.delivered_before,
             rejected=rejected,
             pending=pending,
-            spooled=min(pending, fates.spooled),
+            spooled=min(pending, counts.spooled),
             reason=(self._ledger.last_error or NO_ANSWER) if pending or rejected else None,
             timed_out=bool(pending) and time.monotonic() >= request.deadline,
         )
 
     def leave_all(self) -> None:
-        """Put everything on disk, or count it as dropped; only when no thread runs this."""
+        """Spool everything or count it as dropped; only when no thread runs this."""
         in_flight, self._in_flight = self._in_flight, None
         self._backlog.leave_all(in_flight)
 
-    # What the thread does with a message
+    # Messages
 
     def _step(self, message: Message | None) -> None:
-        self._take_note(message)
+        self._handle_message(message)
         is_stalled = bool(self._in_flight) and time.monotonic() >= self._sent_at + STALL_SECONDS
         self._backlog.relieve_memory(
             is_stuck=is_stalled or bool(self._failed_attempts), is_urgent=bool(self._requests)
         )
         if self._in_flight is None and time.monotonic() >= self._send_at():
-            self._ship()
+            self._send_next()
 
-    def _take_note(self, message: Message | None) -> None:
+    def _handle_message(self, message: Message | None) -> None:
         if isinstance(message, Sent):
             self._in_flight = None
-            self._deal_with(message.batch, message.result)
+            self._handle_result(message.batch, message.result)
         elif isinstance(message, FlushRequest):
             self._requests.append(message)
             self._retry_at = self._not_before
         elif isinstance(message, Wake):
             self._backlog.note_put()
 
-    def _deal_with(self, batch: Batch, result: SendResult) -> None:
+    def _handle_result(self, batch: Batch, result: SendResult) -> None:
         if result.reason is not None:
-            self._ledger.note(result.reason)
+            self._ledger.record_loss(result.reason)
         if result.retryable:
-            if result.settled:
-                done, batch = batch.split_at(result.settled)
-                self._backlog.settle(done, result.delivered, "refused: rejected")
-            self._try_later(batch, result)
+            self._schedule_retry(batch, result)
             return
         self._failed_attempts = 0
         self._not_before = self._retry_at = 0.0
         if result.payload_rejected:
-            self._split_or_give_up(batch, result)
+            self._bisect_or_reject(batch, result)
             return
-        self._refusals = 0
+        self._rejections = 0
         self._ledger.succeed()
         self._backlog.settle(batch, result.delivered, "refused: partial success")
         if result.delivered < len(batch.items):
-            self._say_refused(len(batch.items) - result.delivered, result.reason, "are dropped")
-        if time.monotonic() - self._adopted_at > _ADOPTION_INTERVAL_SECONDS:
-            self._adopt()
+            self._warn_rejected(len(batch.items) - result.delivered, result.reason)
+        if time.monotonic() - self._recovered_at > _RECOVERY_INTERVAL_SECONDS:
+            self._recover()
 
-    def _try_later(self, batch: Batch, result: SendResult) -> None:
+    def _schedule_retry(self, batch: Batch, result: SendResult) -> None:
         self._failed_attempts += 1
-        if result.may_have_arrived:
-            self._ledger.record(repeated=len(batch.items))
+        self._backlog.keep(batch, result)
         pause = self._backoff.delay(self._failed_attempts, result.retry_after_seconds)
         if self._requests:
             pause = min(pause, max(MAX_FLUSH_PAUSE_SECONDS, result.retry_after_seconds or 0.0))
@@ -172,55 +171,52 @@ class BatchWorker:
         for request in self._requests:
             request.failures += 1
         self._ledger.fail(result.reason or "failed")
-        self._backlog.keep(batch)
         warn_once(
             f"retry:{self._name}:{result.reason}",
             f"{self._name} could not be delivered ({result.reason}); they are kept {self._where} "
             f"and sent again. {self._exporter.advice}",
         )
 
-    def _split_or_give_up(self, batch: Batch, result: SendResult) -> None:
-        """Find what the server refuses: halve the batch, until single items are refused."""
-        self._refusals += 1
-        if len(batch.items) > 1 and self._refusals < MAX_REFUSALS_IN_A_ROW:
+    def _bisect_or_reject(self, batch: Batch, result: SendResult) -> None:
+        """Halve the batch until the rejected items are found; reject these."""
+        self._rejections += 1
+        if len(batch.items) > 1 and self._rejections < MAX_REJECTIONS_IN_A_ROW:
             self._backlog.split(batch)
             return
-        given_up = [batch]
-        if self._refusals >= MAX_REFUSALS_IN_A_ROW:
-            given_up += self._backlog.take_parts()
-        for one in given_up:
-            body = self._exporter.body(one.items, one.context)
-            folder = self._backlog.set_aside(body, self._exporter.suffix)
-            fate = "are dropped" if folder is None else f"are set aside in {folder}"
-            self._backlog.settle(one, 0, f"refused: {result.reason}")
-            self._say_refused(len(one.items), result.reason, fate)
+        rejected = [batch]
+        if self._rejections >= MAX_REJECTIONS_IN_A_ROW:
+            rejected += self._backlog.take_fragments()
+        for fragment in rejected:
+            folder = self._backlog.reject(fragment, f"refused: {result.reason}")
+            self._warn_rejected(len(fragment.items), result.reason, folder)
 
-    def _say_defect(self, message: Message | None, error: Exception) -> None:
+    def _warn_bug(self, message: Message | None, error: Exception) -> None:
         reason = f"defect: {type(error).__name__}"
         warn_once(
             f"{reason}:{self._name}",
-            f"delivery of {self._name} met a {type(error).__name__}: {error}; this is a defect of "
-            "sovdev-logger, please report it.",
+            f"delivery of {self._name} met a {type(error).__name__}: {error}; this is a bug in "
+            "sovdev-logger; please report it.",
         )
         self._ledger.fail(reason)
         if isinstance(message, Sent):
             self._backlog.settle(message.batch, 0, reason)
         self._retry_at = time.monotonic() + MAX_FLUSH_PAUSE_SECONDS
 
-    def _say_refused(self, refused: int, reason: str | None, fate: str) -> None:
+    def _warn_rejected(self, count: int, reason: str | None, folder: Path | None = None) -> None:
+        fate = "dropped" if folder is None else f"set aside in {folder}"
         warn_once(
             f"refused:{self._name}:{reason}",
-            f"the server refused {refused} {self._name} ({reason}) and they {fate}; "
+            f"the server rejected {count} {self._name} ({reason}); they were {fate} and "
             "sovdev_status() counts them. The server's own log says what is wrong with them.",
         )
 
-    def _ship(self) -> None:
+    def _send_next(self) -> None:
         """Hand the oldest batch to the thread that sends."""
         batch = self._backlog.next_batch()
         if batch is None or self._export is None:
             return
         if not batch.is_fragment:
-            self._refusals = 0
+            self._rejections = 0
         timeout = SEND_TIMEOUT_SECONDS
         self._sent_at = time.monotonic()
         if self._requests:
@@ -229,12 +225,12 @@ class BatchWorker:
         self._in_flight = batch
         self._export.send(batch, timeout)
 
-    def _adopt(self) -> None:
+    def _recover(self) -> None:
         self._backlog.recover()
-        self._adopted_at = time.monotonic()
-        self.has_adopted = True
+        self._recovered_at = time.monotonic()
+        self.has_recovered = True
 
-    # When things happen
+    # Timing
 
     def _send_at(self) -> float:
         """Return when the next batch is to be sent; infinity when there is none."""
@@ -248,7 +244,7 @@ class BatchWorker:
         return float("inf") if backlog.due_at is None else max(backlog.due_at, self._retry_at)
 
     def _seconds_to_wait(self) -> float | None:
-        """Return how long nothing needs doing; None until a message comes."""
+        """Return how long to wait for a message; None without a limit."""
         times: list[float] = [request.deadline for request in self._requests]
         if self._in_flight is None:
             times.append(self._send_at())
@@ -260,10 +256,10 @@ class BatchWorker:
         soonest = min(times, default=float("inf"))
         return None if soonest == float("inf") else max(0.0, soonest - time.monotonic())
 
-    def _answer(self, request: FlushRequest) -> bool:
-        """Finish a request whose time has come; return whether it is finished."""
-        if request.mark is None and not self._queue.holds_any_up_to(request.target):
-            request.mark = self._backlog.accepted_count
+    def _finish_if_due(self, request: FlushRequest) -> bool:
+        """Finish a request that is settled, failed or past its deadline; return whether it was."""
+        if request.settled_goal is None and not self._queue.holds_any_up_to(request.last_item):
+            request.settled_goal = self._backlog.accepted_count
         now = time.monotonic()
         has_to_wait = self._not_before - now > MAX_FLUSH_PAUSE_SECONDS
         has_failed = has_to_wait or request.failures >= MAX_FLUSH_ATTEMPTS
@@ -273,4 +269,5 @@ class BatchWorker:
         return False
 
     def _is_settled(self, request: FlushRequest) -> bool:
-        return request.mark is not None and self._ledger.fates.settled >= request.mark
+        goal = request.settled_goal
+        return goal is not None and self._ledger.counts.settled >= goal

@@ -28,17 +28,17 @@ class Exporter(Protocol):
 
     @property
     def context(self) -> bytes:
-        """What every item of this process needs around it, kept with items on disk."""
+        """Bytes that every item of this process needs around it; spooled with the items."""
 
     @property
     def suffix(self) -> str:
-        """What the name of a file with a request's body ends with."""
+        """File name suffix of a request that is set aside."""
 
     def body(self, items: Sequence[bytes], context: bytes) -> bytes:
         """Return the request for some items."""
 
     def send(self, items: Sequence[bytes], context: bytes, timeout_seconds: float) -> SendResult:
-        """Send items within so many seconds and say what became of them."""
+        """Send items within so many seconds and return the server's answer."""
 
     def close(self) -> None:
         """Close the connection; the next request opens another."""
@@ -49,10 +49,10 @@ class Exporter(Protocol):
 
 @dataclass(slots=True, eq=False)
 class Batch:
-    """Items that are sent together, and where they are on disk, if they are.
+    """Items that are sent together, and their place in the spool, if they have one.
 
     Attributes:
-        is_fragment: Whether it is a piece of a batch that the server refused.
+        is_fragment: Whether it is part of a batch that the server rejected or answered in part.
     """
 
     items: Sequence[bytes]
@@ -61,11 +61,11 @@ class Batch:
     is_fragment: bool = False
 
     def bisect(self) -> "tuple[Batch, Batch]":
-        """Return the two parts of it."""
+        """Return its two halves."""
         return self.split_at(len(self.items) // 2)
 
     def split_at(self, index: int) -> "tuple[Batch, Batch]":
-        """Return what is in front of an item, and the rest."""
+        """Return the items before ``index``, and the rest."""
         first, second = self.items[:index], self.items[index:]
         return (
             Batch(first, self.context, self.spooled, is_fragment=True),
@@ -75,7 +75,7 @@ class Batch:
 
 @dataclass(frozen=True, slots=True)
 class Sent:
-    """A message with what a server did with a batch."""
+    """A message with a server's answer to a batch."""
 
     batch: Batch
     result: SendResult

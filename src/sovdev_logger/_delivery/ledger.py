@@ -1,4 +1,4 @@
-"""The book of one output: what became of its items, and what went wrong last."""
+"""The ledger of one output: the fate of its items, and its last error."""
 
 import time
 from collections.abc import Mapping
@@ -18,8 +18,8 @@ NOT_SENT: Final = "not sent before the end"
 
 
 @dataclass(frozen=True, slots=True)
-class Fates:
-    """What became of items so far, as one value: a reader never sees half of a change."""
+class Counts:
+    """Counts of items by fate, as one value: a reader never sees half of a change."""
 
     delivered: int = 0
     spooled: int = 0
@@ -29,19 +29,19 @@ class Fates:
 
     @property
     def settled(self) -> int:
-        """How many items will not be touched again."""
+        """Items that are delivered or dropped, for good."""
         return self.delivered + sum(self.dropped.values())
 
 
 class Ledger:
-    """Fates and last error of one output; one thread writes it, any thread reads it.
+    """Counts and last error of one output; one thread writes it, any thread reads it.
 
     Attributes:
-        fates: Replaced as a whole by each change.
+        counts: Replaced as a whole by each change.
     """
 
     def __init__(self) -> None:
-        self.fates = Fates()
+        self.counts = Counts()
         self.is_healthy = True
         self._last_error: tuple[str, float] | None = None
 
@@ -49,12 +49,12 @@ class Ledger:
         self, *, delivered: int = 0, spooled: int = 0, recovered: int = 0, dropped: int = 0,
         reason: str = "", repeated: int = 0,
     ) -> None:  # fmt: skip
-        """Add to the fates in one step; a negative ``spooled`` left the disk."""
-        now = self.fates
+        """Add to the counts in one step; a negative ``spooled`` left the disk."""
+        now = self.counts
         reasons = now.dropped
         if dropped:
             reasons = {**reasons, reason: reasons.get(reason, 0) + dropped}
-        self.fates = Fates(
+        self.counts = Counts(
             now.delivered + delivered,
             now.spooled + spooled,
             now.recovered + recovered,
@@ -64,45 +64,45 @@ class Ledger:
 
     @property
     def last_error(self) -> str | None:
-        """What went wrong last."""
+        """The last error in words; None without one."""
         return self._last_error[0] if self._last_error else None
 
     def fail(self, reason: str) -> None:
-        """Note that an attempt failed."""
+        """Record a failed attempt: the output is not healthy."""
         self._last_error = (reason, time.time())
         self.is_healthy = False
 
-    def note(self, reason: str) -> None:
-        """Note a loss that says nothing about the health of the output."""
+    def record_loss(self, reason: str) -> None:
+        """Record a loss that does not affect the health of the output."""
         self._last_error = (reason, time.time())
 
     def succeed(self) -> None:
-        """Note that an attempt succeeded."""
+        """Record a successful attempt: the output is healthy."""
         self.is_healthy = True
 
-    def status(self, fates: Fates, logged: int, further_drops: Mapping[str, int]) -> OutputStatus:
-        """Return the ledger as callers see it.
+    def status(self, counts: Counts, logged: int, further_drops: Mapping[str, int]) -> OutputStatus:
+        """Return the public form of the ledger.
 
         Args:
-            fates: Read before ``logged``, so that nothing has a fate that was not logged.
+            counts: Read before ``logged``, so that no item has a fate before it is logged.
             logged: Items given to the output in this process.
-            further_drops: Drops that other threads count.
+            further_drops: Drops counted by other threads, by reason.
         """
-        reasons = dict(fates.dropped)
+        reasons = dict(counts.dropped)
         for reason, count in further_drops.items():
             if count:
                 reasons[reason] = reasons.get(reason, 0) + count
         dropped = sum(reasons.values())
-        logged += fates.recovered
+        logged += counts.recovered
         error, at = self._last_error or (None, 0.0)
         return OutputStatus(
             logged=logged,
-            delivered=fates.delivered,
-            queued=logged - fates.delivered - fates.spooled - dropped,
-            spooled=fates.spooled,
+            delivered=counts.delivered,
+            queued=logged - counts.delivered - counts.spooled - dropped,
+            spooled=counts.spooled,
             dropped=dropped,
-            recovered=fates.recovered,
-            repeated=fates.repeated,
+            recovered=counts.recovered,
+            repeated=counts.repeated,
             dropped_by_reason=MappingProxyType(reasons),
             healthy=self.is_healthy,
             last_error=error,
@@ -111,7 +111,7 @@ class Ledger:
 
 
 def with_turnstile(status: OutputStatus, counts: TurnstileCounts) -> OutputStatus:
-    """Add what is still in front of a sender, or was given up there, to the sender's ledger."""
+    """Add the entries parked or dropped in front of a sender to the sender's ledger."""
     drops = {reason: count for reason, count in counts.drops.items() if count}
     dropped = sum(drops.values())
     return replace(
@@ -124,5 +124,5 @@ def with_turnstile(status: OutputStatus, counts: TurnstileCounts) -> OutputStatu
 
 
 def in_few_words(error: Exception) -> str:
-    """Return what went wrong without addresses, paths or values: one reason for many cases."""
+    """Return the error without addresses, paths or values: one reason for many cases."""
     return (isinstance(error, OSError) and error.strerror) or type(error).__name__

@@ -1,4 +1,4 @@
-"""A thread that sends a snapshot now and then, such as cumulative metrics."""
+"""A thread that exports snapshots periodically, such as cumulative metrics."""
 
 import time
 from collections import deque
@@ -129,8 +129,8 @@ class PeriodicSender:
 
     def status(self) -> OutputStatus:
         """Return what became of the exports so far; superseded ones do not count."""
-        fates = self._ledger.fates
-        return self._ledger.status(fates, fates.settled + len(self._unsent), {})
+        counts = self._ledger.counts
+        return self._ledger.status(counts, counts.settled + len(self._unsent), {})
 
     def reset_after_fork(self) -> None:
         """Start empty in a forked child, which exports what it counts itself."""
@@ -206,13 +206,13 @@ class PeriodicSender:
             self._ledger.succeed()
         if not result.retryable:
             self._unsent.popleft()
-            taken = int(bool(result.delivered))
+            accepted = int(bool(result.delivered))
             reason = (
                 f"refused: {result.reason}"
                 if result.payload_rejected
                 else "refused: partial success"
             )
-            self._ledger.record(delivered=taken, dropped=1 - taken, reason=reason)
+            self._ledger.record(delivered=accepted, dropped=1 - accepted, reason=reason)
 
 
 def _too_late(_request: FlushRequest) -> FlushResult:

@@ -1,4 +1,4 @@
-"""What became of an attempt to send, and of a flush."""
+"""Results of an attempt to send, and of a flush."""
 
 from dataclasses import dataclass
 from typing import Final
@@ -8,23 +8,22 @@ NO_ANSWER: Final = "no answer in time"
 
 @dataclass(frozen=True, slots=True)
 class SendResult:
-    """What a server did with one batch.
+    """A server's answer to one batch.
 
     Attributes:
-        delivered: Items that it took.
-        rejected: Items that it refused for good, without saying which.
-        payload_rejected: Whether it refuses the batch for what is in it, so that parts may pass.
+        delivered: Items that it accepted.
+        rejected_count: Items that it rejected for good, without saying which.
+        payload_rejected: Whether it rejects the batch for its content, so that parts may pass.
         retryable: Whether all of it may be sent again.
-        retry_after_seconds: How long to leave the server alone at least, None when it did not say.
-        reason: What went wrong, in words, None when nothing did.
-        settled: With ``retryable``, how many items in front have their fate already, of which
-            ``delivered`` were taken.
-        may_have_arrived: Whether it was sent and there was no answer: sent again, it may be there
-            twice.
+        retry_after_seconds: Minimum pause the server asked for; None without one.
+        reason: The failure in words; None after a success.
+        settled: With ``retryable``, how many items at the front are settled, ``delivered`` of them
+            accepted and the others rejected.
+        may_have_arrived: Whether it was sent without an answer: sent again, it may arrive twice.
     """
 
     delivered: int = 0
-    rejected: int = 0
+    rejected_count: int = 0
     payload_rejected: bool = False
     retryable: bool = False
     retry_after_seconds: float | None = None
@@ -35,14 +34,14 @@ class SendResult:
 
 @dataclass(frozen=True, slots=True)
 class FlushResult:
-    """What a flush achieved.
+    """The outcome of a flush.
 
     Attributes:
-        delivered: Items that the server took meanwhile.
+        delivered: Items that the server accepted meanwhile.
         rejected: Items that were dropped meanwhile.
-        pending: Items whose fate is still open.
+        pending: Items that are not settled.
         spooled: How many of the pending ones are on disk.
-        reason: Why something is pending or was rejected, None when nothing is.
+        reason: Why items are pending or were rejected; None when there are none.
         timed_out: Whether the deadline ended it.
     """
 

@@ -1,4 +1,4 @@
-"""Queue, spool, ledger and threads together: what an output hands its finished bytes to."""
+"""The sender of batches: queue, spool, ledger and threads behind one ``put``."""
 
 import time
 from collections.abc import Callable
@@ -22,7 +22,7 @@ _WAIT_SLICE_SECONDS: Final = 0.0005
 
 _MAX_SPOOLING_SECONDS: Final = 1.0
 _SPOOLING_SHARE: Final = 0.2
-"""The part of a closing's time that is kept for putting on disk what could not be sent."""
+"""Share of the time to close that is reserved for spooling the rest."""
 
 
 class Sender(Protocol):
@@ -39,7 +39,7 @@ class Sender(Protocol):
 
 
 class BatchSender:
-    """Takes items from callers and sends them in batches from threads of its own.
+    """Accepts items from callers and sends them in batches from threads of its own.
 
     ``put`` is for one caller at a time (an output's turnstile sees to that) and never waits;
     ``flush``, ``close`` and ``status`` may be called from any thread or signal handler.
@@ -83,7 +83,7 @@ class BatchSender:
             self.name, bounds.queue_max_records, bounds.queue_max_bytes, self._wait_for_the_spool
         )
         self._wake_every = min(self._limits.max_records, max(1, bounds.queue_max_records // 4))
-        self._given_up_at = -1
+        self._waited_in_vain_at = -1
         self._worker = BatchWorker(
             self.name,
             self._queue,
@@ -100,10 +100,10 @@ class BatchSender:
         self._thread.ensure_started()
 
     def put(self, item: bytes, severity: int = DEFAULT_SEVERITY) -> None:
-        """Queue one item; never blocks. Over the bounds the least severe go, counted.
+        """Queue one item; never waits for a network. A full queue drops the least severe, counted.
 
         Args:
-            item: Finished bytes.
+            item: Encoded bytes.
             severity: OpenTelemetry's severity number, 1 to 24.
         """
         if self.is_closed:
@@ -120,12 +120,12 @@ class BatchSender:
             self._thread.channel.put(Wake())
 
     def _wait_for_the_spool(self, is_over: Callable[[], bool]) -> None:
-        """Wait while a full queue is written to disk.
+        """Wait while a full queue is spooled.
 
         The caller waits for its own disk here, as it does for the log file, and for no network.
-        A disk that does not answer is waited for once, until it has taken something again.
+        After one timeout it does not wait again until the disk has accepted something.
         """
-        if self._spool is None or self._queue.taken_count == self._given_up_at:
+        if self._spool is None or self._queue.taken_count == self._waited_in_vain_at:
             return
         if not self._spool.is_usable or not self._thread.ensure_started():
             return
@@ -133,7 +133,7 @@ class BatchSender:
         deadline = time.monotonic() + _MAX_WAIT_FOR_SPOOL_SECONDS
         while is_over() and self._spool.is_usable:
             if time.monotonic() > deadline:
-                self._given_up_at = self._queue.taken_count
+                self._waited_in_vain_at = self._queue.taken_count
                 return
             time.sleep(_WAIT_SLICE_SECONDS)
 
@@ -147,27 +147,24 @@ class BatchSender:
         return self._worker.open_count()
 
     def drop_oldest_beyond(self, max_records: int) -> None:
-        """Drop the oldest in the queue while it and what is on its way hold more than so many.
-
-        The newest stays in any case.
-        """
+        """Drop the oldest queued items while more are open; the newest always stays."""
         while self.open_count() > max_records and len(self._queue) > 1:
             self._queue.drop_oldest()
 
     def lose(self, reason: str) -> None:
-        """Count what could not be made an item; for one caller at a time, as ``put`` is."""
+        """Count an item that could not be encoded; for one caller at a time, as ``put`` is."""
         self._lost[reason] = self._lost.get(reason, 0) + 1
 
     def begin_flush(self, timeout_seconds: float) -> FlushRequest:
-        """Ask for everything so far to be tried; wait with ``end_flush``."""
-        fates = self._ledger.fates
+        """Ask for an attempt at everything queued so far; wait with ``end_flush``."""
+        counts = self._ledger.counts
         request = FlushRequest(
             self._queue.put_count,
             time.monotonic() + timeout_seconds,
-            fates.delivered,
-            sum(fates.dropped.values()),
+            counts.delivered,
+            sum(counts.dropped.values()),
         )
-        is_idle = self._worker.has_adopted and not self._worker.open_count()
+        is_idle = self._worker.has_recovered and not self._worker.open_count()
         if is_idle or not self._thread.ensure_started():
             # With nothing to do, or nobody to do it, there is nothing to wait for.
             request.finish(self._worker.outcome(request))
@@ -191,13 +188,13 @@ class BatchSender:
         return self.end_flush(self.begin_flush(timeout_seconds))
 
     def begin_close(self, timeout_seconds: float) -> FlushRequest:
-        """Take nothing more and ask for the rest to be tried; wait with ``end_close``."""
+        """Accept nothing more and ask for an attempt at the rest; wait with ``end_close``."""
         self.is_closed = True
         reserve = min(_MAX_SPOOLING_SECONDS, timeout_seconds * _SPOOLING_SHARE)
         return self.begin_flush(timeout_seconds - reserve)
 
     def end_close(self, request: FlushRequest, deadline: float) -> FlushResult:
-        """Wait for the last flush, put the rest on disk and end the thread, by the deadline."""
+        """Wait for the last flush, spool the rest and end the thread, by the deadline."""
         result = self.end_flush(request)
         self._thread.stop(deadline)
         if not self._thread.is_running:
@@ -215,12 +212,12 @@ class BatchSender:
         return self.end_close(self.begin_close(timeout_seconds), deadline)
 
     def status(self) -> OutputStatus:
-        """Return what became of every item so far."""
-        fates = self._ledger.fates  # first: nothing has a fate before it was put
+        """Return the fate of every item so far."""
+        counts = self._ledger.counts  # first: no item has a fate before it is put
         overflow, late = self._queue.overflow_count, self._late_count
         further = {QUEUE_FULL: overflow, CLOSED: late, **self._lost}
         lost = sum(further.values()) - overflow
-        return self._ledger.status(fates, self._queue.put_count + lost, further)
+        return self._ledger.status(counts, self._queue.put_count + lost, further)
 
     def reset_after_fork(self) -> None:
         """Start empty in a forked child: what is queued is the parent's to send."""

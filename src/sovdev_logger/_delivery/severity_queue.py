@@ -1,4 +1,4 @@
-"""A bounded queue of finished bytes: what it has no room for is counted, the least severe first."""
+"""A bounded queue of encoded items; a full one drops the least severe first, counted."""
 
 from collections import deque
 from collections.abc import Callable
@@ -18,17 +18,17 @@ Item = tuple[int, bytes]
 
 
 class SeverityQueue:
-    """Items between one putting and one taking side, which share no lock.
+    """A queue with one putting and one taking side, which share no lock.
 
-    Each severity has a lane, so that the oldest of the lowest severity is found at once; numbers
-    keep the order across lanes. The deques' own operations are atomic, and each side keeps counts
-    that only it writes. The putting side serialises its callers (an output's turnstile does).
+    Each severity has a lane, so that the oldest item of the lowest severity is found at once;
+    numbers keep the order across lanes. A deque's own operations are atomic, and each counter is
+    written by one side only. The putting side serialises its callers (an output's turnstile does).
 
     Args:
         name: What the items are, in the plural, for warnings.
         max_records, max_bytes: The bounds.
-        wait_for_room: Called before anything is dropped, with a function that says whether there
-            is no room yet; returns when there is, or when waiting is of no use.
+        wait_for_room: Called before anything is dropped, with a function that tells whether the
+            queue is still full; returns when it is not, or when waiting does not help.
 
     Attributes:
         put_count, taken_count, overflow_count: How many items were put, taken and dropped so far.
@@ -51,27 +51,27 @@ class SeverityQueue:
         self._ordinary_bytes = max_bytes - max_bytes // 8
         self._lanes: tuple[deque[Item], ...] = tuple(deque() for _ in range(_LANES))
         self.taken_count = 0
-        self._put_bytes = self._overflow_bytes = self._taken_bytes = 0
-        self._ordinary_put_bytes = self._ordinary_overflow_bytes = 0
-        self._ordinary_taken_bytes = 0
+        # The putting side writes what was put and not dropped, the taking side what it took.
+        self._put_bytes = self._taken_bytes = 0
+        self._ordinary_put_bytes = self._ordinary_taken_bytes = 0
 
     def __len__(self) -> int:
         return self.put_count - self.taken_count - self.overflow_count
 
     @property
     def queued_bytes(self) -> int:
-        """The size of what waits."""
-        return self._put_bytes - self._taken_bytes - self._overflow_bytes
+        """The size of the queued items."""
+        return self._put_bytes - self._taken_bytes
 
     def put(self, item: bytes, severity: int = DEFAULT_SEVERITY) -> int:
-        """Add an item and return how many wait; over a bound the least severe go, oldest first.
+        """Add an item and return how many are queued; a full queue drops the least severe first.
 
         Args:
-            item: Finished bytes.
+            item: Encoded bytes.
             severity: OpenTelemetry's severity number, 1 to 24.
         """
         number = self.put_count + 1
-        # Counted before it can be taken: nothing ever has a fate that was not logged.
+        # Counted before it can be taken: no item has a fate before it is logged.
         self.put_count = number
         self._put_bytes += len(item)
         lane = (severity - 1) // _SEVERITIES_PER_LANE
@@ -84,7 +84,7 @@ class SeverityQueue:
         return queued
 
     def take(self, max_records: int, max_bytes: int) -> list[bytes]:
-        """Remove and return the oldest items: so many, or as many as pass ``max_bytes``."""
+        """Remove and return the oldest items, until there are enough or they pass ``max_bytes``."""
         taken: list[bytes] = []
         size = 0
         while len(taken) < max_records and size < max_bytes:
@@ -111,12 +111,12 @@ class SeverityQueue:
         return taken
 
     def holds_any_up_to(self, number: int) -> bool:
-        """Return whether one of the first ``number`` items still waits here."""
+        """Return whether one of the first ``number`` items is still queued."""
         heads = self._heads()
         return bool(heads) and heads[0][0] <= number
 
     def _heads(self) -> list[tuple[int, int]]:
-        """Return the number of each lane's oldest item and the lane, the oldest first."""
+        """Return the number and lane of each lane's oldest item, oldest first."""
         heads = []
         for index, lane in enumerate(self._lanes):
             try:
@@ -152,24 +152,23 @@ class SeverityQueue:
 
     def _is_ordinary_over_its_share(self) -> bool:
         records = sum(map(len, self._lanes[:_FIRST_RESERVED_LANE]))
-        gone = self._ordinary_taken_bytes + self._ordinary_overflow_bytes
-        size = self._ordinary_put_bytes - gone
+        size = self._ordinary_put_bytes - self._ordinary_taken_bytes
         return records > self._ordinary_records or size > self._ordinary_bytes
 
     def drop_oldest(self) -> bool:
-        """Drop the oldest of the lowest severity; return whether there was anything."""
+        """Drop the oldest item of the lowest severity; return False for an empty queue."""
         return self._drop_oldest(self._lanes)
 
     def _drop_oldest(self, lanes: tuple[deque[Item], ...]) -> bool:
-        """Drop the oldest of the lowest severity; return whether there was anything."""
+        """Drop the oldest item of the lowest severity; return False for an empty queue."""
         for index, lane in enumerate(lanes):
             try:
                 _, item = lane.popleft()
             except IndexError:
                 continue
             self.overflow_count += 1
-            self._overflow_bytes += len(item)
+            self._put_bytes -= len(item)
             if index < _FIRST_RESERVED_LANE:
-                self._ordinary_overflow_bytes += len(item)
+                self._ordinary_put_bytes -= len(item)
             return True
         return False

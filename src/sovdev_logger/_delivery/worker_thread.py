@@ -1,8 +1,8 @@
-"""A thread that sends, and the way in which others ask it to.
+"""A thread that sends, and the messages to it.
 
-The channel is a ``SimpleQueue``, whose ``put`` may be interrupted by a signal handler that puts
-too; each flush waits on a lock of its own. So a flush inside a signal handler that interrupted
-another flush, or a ``put``, meets no lock that its own thread holds.
+The channel is a ``SimpleQueue``, whose ``put`` is reentrant, and each flush waits on a lock of its
+own. So a flush in a signal handler that interrupted another flush, or a ``put``, never meets a lock
+that its own thread holds.
 """
 
 import threading
@@ -25,23 +25,23 @@ _WAIT_SLICE_SECONDS: Final = 0.2
 
 
 class FlushRequest:
-    """One caller's wish that everything so far be tried, and its wait for the outcome.
+    """A caller's flush: attempt everything queued so far, then report the result.
 
     Attributes:
-        target: The number of the last item that has to leave the queue.
-        mark: How many items have to be settled then; set when the last one has left.
+        last_item: The number of the last item that has to leave the queue.
+        settled_goal: How many items have to be settled then; set when the last one has left.
         failures: Attempts that failed since the request was made.
         delivered_before, dropped_before: The ledger when it was made.
     """
 
     def __init__(
-        self, target: int, deadline: float, delivered_before: int = 0, dropped_before: int = 0
+        self, last_item: int, deadline: float, delivered_before: int = 0, dropped_before: int = 0
     ) -> None:
-        self.target = target
+        self.last_item = last_item
         self.deadline = deadline
         self.delivered_before = delivered_before
         self.dropped_before = dropped_before
-        self.mark: int | None = None
+        self.settled_goal: int | None = None
         self.failures = 0
         self.result: FlushResult | None = None
         self._done = threading.Lock()

@@ -5,7 +5,7 @@ from collections.abc import Callable
 from dataclasses import replace
 from typing import ClassVar
 
-from sovdev_logger._delivery.ledger import Fates, Ledger
+from sovdev_logger._delivery.ledger import Counts, Ledger
 from sovdev_logger._delivery.status import OutputStatus
 from sovdev_logger._entry.entry import Entry
 from sovdev_logger._entry.sample_rate import NOT_SAMPLED
@@ -99,11 +99,11 @@ class OutputHandler(logging.Handler):
 
     def ledger(self) -> OutputStatus:
         """Return what became of the entries that were not left out."""
-        fates = self._ledger.fates  # first: nothing has a fate before it was given to us
+        fates = self._ledger.counts  # first: nothing has a fate before it was given to us
         counts = self._turnstile.counts()
         if counts.passed > self._passed_before_failure:
             self._ledger.succeed()
-        fates = Fates(counts.passed, dropped=fates.dropped)
+        fates = Counts(counts.passed, dropped=fates.dropped)
         return self._ledger.status(fates, counts.submitted, counts.drops)
 
     def reset_after_fork(self) -> None:

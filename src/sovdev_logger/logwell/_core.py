@@ -169,8 +169,8 @@ class _ReportingExporter(LogwellExporter):
             return result
         if result.delivered:
             self._callbacks.flushed(result.delivered)
-        if result.rejected:
-            message = f"the server rejected {result.rejected} records: {result.reason}"
+        if result.rejected_count:
+            message = f"the server rejected {result.rejected_count} records: {result.reason}"
             self._callbacks.error(LogwellError(message, VALIDATION_ERROR, 200))
         return result
 

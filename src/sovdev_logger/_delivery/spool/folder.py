@@ -1,8 +1,8 @@
-"""Who owns which part of the spool: a folder for each process and output, held by a lock.
+"""Ownership of the spool: a folder for each process and output, held by a lock.
 
     <spool>/<output>/<process>/owner       locked for as long as the process lives
     <spool>/<output>/<process>/*.segment
-    <spool>/rejected/                      what a server refused for good
+    <spool>/rejected/                      requests that a server rejected
 
 The lock goes with its process, however that ends; then any other process may take the folder over.
 """
@@ -34,7 +34,7 @@ class OwnedFolder:
         self._lock = lock
 
     def release(self) -> None:
-        """Give the folder up, and remove it when it holds nothing any more."""
+        """Unlock the folder, and remove it if it is empty."""
         with suppress(OSError):
             if not any(self.segments()):
                 (self.path / _OWNER).unlink()

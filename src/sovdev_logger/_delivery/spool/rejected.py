@@ -1,4 +1,4 @@
-"""Requests that a server refused for good, kept for people to look at.
+"""Requests that a server rejected, kept for people to look at.
 
 Everything here may raise OSError.
 """
@@ -29,7 +29,7 @@ class RejectedRequests:
         self._numbers = count()
 
     def add(self, body: bytes, suffix: str) -> None:
-        """Keep a request; beyond ``MAX_FILES`` the oldest goes."""
+        """Keep a request; beyond ``MAX_FILES`` the oldest is removed."""
         make_private(self.folder)
         for path in self._oldest_first()[: 1 - MAX_FILES]:
             path.unlink()
@@ -39,7 +39,7 @@ class RejectedRequests:
             file.write(body)
 
     def remove_oldest(self) -> int | None:
-        """Make room and return how many bytes; None when there is nothing to remove."""
+        """Remove the oldest request and return its size; None when there is none."""
         for path in self._oldest_first():
             size = path.stat().st_size
             path.unlink()

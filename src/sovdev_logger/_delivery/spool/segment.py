@@ -74,19 +74,19 @@ class Segment:
 
     @classmethod
     def read(cls, path: Path) -> "Segment":
-        """Return what an earlier process left. Raises OSError and CorruptSegmentError."""
-        found = cls(path, b"")
-        found.is_sealed = True
+        """Read the segment of an ended process. Raises OSError and CorruptSegmentError."""
+        segment = cls(path, b"")
+        segment.is_sealed = True
         with path.open("rb") as file:
-            found.context = _read_context(file)
-            found.size = found._read_offset = file.tell()
+            segment.context = _read_context(file)
+            segment.size = segment._read_offset = file.tell()
             end = os.fstat(file.fileno()).st_size
             while head := _read_head(file, end):
                 state, count, length, _ = head
                 file.seek(length, os.SEEK_CUR)
-                found.size = file.tell()
-                found.pending += count if state == _PENDING else 0
-        return found
+                segment.size = file.tell()
+                segment.pending += count if state == _PENDING else 0
+        return segment
 
     def append(self, items: Sequence[bytes]) -> None:
         """Add one block; when it cannot be written whole, nothing of it stays. Raises OSError."""
@@ -136,7 +136,7 @@ class Segment:
         return blocks
 
     def mark_done(self, blocks: Sequence[Block]) -> None:
-        """Note on disk that blocks were dealt with, so that no later process sends them again."""
+        """Mark blocks as done on disk, so that no later process sends them again."""
         self.pending -= sum(len(block.items) for block in blocks)
         descriptor = os.open(self.path, os.O_WRONLY | _BINARY)
         try:

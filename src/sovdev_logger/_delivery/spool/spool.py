@@ -1,7 +1,7 @@
-"""What could not be sent, on disk, until it can be: bounded, in order, safe across crashes.
+"""Undelivered items on disk until they can be sent: bounded, in order, safe across crashes.
 
-One thread uses a spool at a time. Nothing here raises: what the disk refuses is said once, stays
-with the caller, and is tried again after a pause.
+One thread uses a spool at a time. Disk errors are not raised: they are warned about once, the items
+stay with the caller, and writing is tried again after a pause.
 """
 
 import time
@@ -27,20 +27,20 @@ from sovdev_logger._settings.delivery import SpoolSettings
 
 _MAX_SEGMENT_BYTES: Final = 4 * 1024 * 1024
 _SEGMENTS_AT_LEAST: Final = 16
-"""A full spool gives up one segment, which is at most this part of it."""
+"""Minimum number of segments: a full spool drops at most 1/16 of its content at once."""
 
 _MIDDLE: Final = 500_000_000_000
-"""Segments are read in the order of their numbers, which grow both ways from here."""
+"""Segments are read in the order of their numbers, which start in the middle and grow both ways."""
 
 _LARGEST_SHARE: Final = 7 / 8
-"""What one output may take: entries must not keep spans from the disk, or the other way round."""
+"""Largest share one output may use: entries and spans cannot starve each other."""
 
 _PAUSE_AFTER_FAILURE_SECONDS: Final = 5.0
 
 
 @dataclass(slots=True)
 class Spooled:
-    """Items that were read from the spool and are to be told done, in whatever parts."""
+    """Items read from the spool, to be marked done in one or more parts."""
 
     segment: Segment
     blocks: Sequence[Block]
@@ -53,12 +53,12 @@ class Spooled:
 
 
 class Spool:
-    """The part of the spool that one output of this process owns.
+    """The part of the spool that belongs to one output of this process.
 
     Args:
         settings: The folder that several outputs and processes share.
         name: The output's own folder below it.
-        ledger: Gets what is spooled, recovered and lost.
+        ledger: Counts spooled, recovered and lost items.
     """
 
     def __init__(self, settings: SpoolSettings, name: str, ledger: Ledger) -> None:
@@ -68,7 +68,7 @@ class Spool:
         self._ledger = ledger
         self._segment_bytes = min(_MAX_SEGMENT_BYTES, settings.max_bytes // _SEGMENTS_AT_LEAST)
         self._own: OwnedFolder | None = None
-        self._adopted: list[OwnedFolder] = []
+        self._recovered: list[OwnedFolder] = []
         self._segments: deque[Segment] = deque()
         self._total_bytes = 0
         self._rejected = RejectedRequests(settings.folder, name)
@@ -78,33 +78,33 @@ class Spool:
 
     @property
     def is_usable(self) -> bool:
-        """Whether writing has not failed just now."""
+        """Whether the last write did not fail just now."""
         return time.monotonic() >= self._usable_from
 
     def __bool__(self) -> bool:
         return bool(self._segments)
 
     def recover(self) -> None:
-        """Take over what ended processes left."""
+        """Recover the segments of ended processes."""
         for folder in abandoned_folders(self._parent):
-            segments = [one for path in self._paths(folder) if (one := _read(path))]
+            segments = [segment for path in self._paths(folder) if (segment := _read(path))]
             if not segments:
                 folder.release()
                 continue
-            self._adopted.append(folder)
+            self._recovered.append(folder)
             self._segments.extend(segments)
-            found = sum(segment.pending for segment in segments)
-            self._ledger.record(recovered=found, spooled=found)
+            pending = sum(segment.pending for segment in segments)
+            self._ledger.record(recovered=pending, spooled=pending)
         self._total_bytes = bytes_below(self.settings.folder)
 
     def append(self, items: Sequence[bytes], context: bytes, *, in_front: bool = False) -> int:
-        """Write items behind everything else and return how many, from the first, are on disk.
+        """Write items behind all others and return how many of them, from the first, are on disk.
 
-        The oldest make room where there is too little, and are counted as dropped.
+        A full spool drops its oldest segments, counted.
 
         Args:
-            items: Finished bytes.
-            context: What they need around them to be sent.
+            items: Encoded bytes.
+            context: The bytes around them in a request.
             in_front: Write them where they are read first: they are older than what is here.
         """
         written = 0
@@ -123,19 +123,19 @@ class Spool:
                 self._ledger.record(spooled=len(part))
                 written += len(part)
         except OSError as error:
-            self._say_unusable(error)
+            self._warn_unusable(error)
         if new is not None:
             new.is_sealed = True
         return written
 
     def take(self, max_records: int, max_bytes: int) -> Spooled | None:
-        """Return the oldest items, None without any; unreadable ones are counted as lost."""
+        """Return the oldest items, None without any; unreadable ones are counted as dropped."""
         while self._segments:
             segment = self._segments[0]
             try:
                 blocks = segment.next_blocks(max_records, max_bytes)
             except (OSError, CorruptSegmentError) as error:
-                self._say_lost(segment, error)
+                self._warn_lost(segment, error)
                 self._drop(segment, SPOOL_LOST)
                 continue
             if blocks:
@@ -145,7 +145,7 @@ class Spool:
         return None
 
     def done(self, spooled: Spooled, item_count: int) -> None:
-        """Tell that so many items of what was taken need no further sending."""
+        """Mark so many of the items as done."""
         spooled.open_count -= item_count
         if spooled.open_count > 0:
             return
@@ -157,21 +157,21 @@ class Spool:
             self._remove(segment)
 
     def set_aside(self, body: bytes, suffix: str) -> Path | None:
-        """Keep what a server refused for good, for people to look at; return the folder."""
+        """Keep a copy of a rejected request for people; return its folder, None if that fails."""
         try:
             self._make_room(len(body))
             self._rejected.add(body, suffix)
         except OSError as error:
-            self._say_unusable(error)
+            self._warn_unusable(error)
             return None
         self._total_bytes += len(body)
         return self._rejected.folder
 
     def close(self) -> None:
-        """Leave what is there to the next process."""
-        for folder in [*self._adopted, *([self._own] if self._own else [])]:
+        """Release the folders: the next process sends what they hold."""
+        for folder in [*self._recovered, *([self._own] if self._own else [])]:
             folder.release()
-        self._adopted, self._own = [], None
+        self._recovered, self._own = [], None
         self._segments.clear()
 
     def _paths(self, folder: OwnedFolder) -> list[Path]:
@@ -180,7 +180,7 @@ class Spool:
         return []
 
     def _writable(self, needed: int, context: bytes) -> Segment:
-        """Return a segment of our own with room for a block, within the bound of the whole."""
+        """Return a segment of this process with room for a block."""
         last = self._segments[-1] if self._segments else None
         fits = last is not None and not last.is_sealed and last.context == context
         if last is not None and fits and last.size + needed <= self._segment_bytes:
@@ -215,7 +215,7 @@ class Spool:
         return segment
 
     def _make_room(self, needed: int, keep: Segment | None = None) -> None:
-        """Give up the oldest until ``needed`` bytes fit: first what was refused, then entries."""
+        """Remove the oldest until ``needed`` bytes fit: first rejected requests, then segments."""
         while self._is_over(needed) and (freed := self._rejected.remove_oldest()) is not None:
             self._total_bytes -= freed
         for segment in list(self._segments):
@@ -226,7 +226,7 @@ class Spool:
                 warn_once(
                     f"spool-full:{self._name}",
                     f"the spool {self.settings.folder} is full and its oldest entries are dropped: "
-                    "raise SOVDEV_SPOOL_MAX_BYTES, or mend the collector.",
+                    "raise SOVDEV_SPOOL_MAX_BYTES, or fix the collector.",
                 )
         if self._is_over(needed):
             raise SpoolFullError(self.settings.folder)
@@ -240,7 +240,7 @@ class Spool:
 
     def _drop(self, segment: Segment, reason: str) -> None:
         self._ledger.record(spooled=-segment.pending, dropped=segment.pending, reason=reason)
-        self._ledger.note(f"{segment.pending} {self._name} dropped: {reason}")
+        self._ledger.record_loss(f"{segment.pending} {self._name} dropped: {reason}")
         self._remove(segment)
 
     def _remove(self, segment: Segment) -> None:
@@ -249,18 +249,19 @@ class Spool:
         with suppress(OSError):
             segment.path.unlink()
         self._total_bytes -= segment.size
-        for folder in [one for one in self._adopted if one.path == segment.path.parent]:
-            if all(one.path.parent != folder.path for one in self._segments):
+        parent = segment.path.parent
+        for folder in [folder for folder in self._recovered if folder.path == parent]:
+            if all(other.path.parent != folder.path for other in self._segments):
                 folder.release()
-                self._adopted.remove(folder)
+                self._recovered.remove(folder)
 
     def forget_vanished(self) -> None:
-        """Count as lost what somebody removed."""
+        """Count the items of removed segments as dropped."""
         for segment in list(self._segments):
             if segment is not self._in_use and not segment.path.exists():
                 self._drop(segment, SPOOL_LOST)
 
-    def _say_unusable(self, error: OSError) -> None:
+    def _warn_unusable(self, error: OSError) -> None:
         self._usable_from = time.monotonic() + _PAUSE_AFTER_FAILURE_SECONDS
         reason = error.strerror or str(error)
         warn_once(
@@ -270,7 +271,7 @@ class Spool:
             "or SOVDEV_SPOOL=off.",
         )
 
-    def _say_lost(self, segment: Segment, error: Exception) -> None:
+    def _warn_lost(self, segment: Segment, error: Exception) -> None:
         warn_once(
             f"spool-lost:{self._name}",
             f"{segment.pending} {self._name} in {segment.path} cannot be read "
@@ -280,14 +281,14 @@ class Spool:
 
 
 class SpoolFullError(OSError):
-    """The spool has no room, and nothing of ours to give up for it."""
+    """The spool is full, and this output has nothing to drop."""
 
     def __init__(self, folder: Path) -> None:
         super().__init__(f"the spool {folder} is full")
 
 
 def _read(path: Path) -> Segment | None:
-    """Return a segment of an ended process; one without anything to send is removed."""
+    """Return a segment of an ended process; one with nothing to send is removed."""
     try:
         segment = Segment.read(path)
     except CorruptSegmentError:
@@ -302,7 +303,7 @@ def _read(path: Path) -> Segment | None:
 
 
 def _in_blocks(items: Sequence[bytes], max_bytes: int) -> list[list[bytes]]:
-    """Split items so that each block stays within a segment; a larger item has its own."""
+    """Split items into blocks that fit a segment; a larger item gets a block of its own."""
     blocks: list[list[bytes]] = []
     size = max_bytes
     for item in items:

@@ -124,7 +124,7 @@ def _accepted(answer: HttpResult, count: int) -> SendResult:
     reason = str(errors[0])[:_SHOWN_CHARACTERS] if isinstance(errors, list) and errors else None
     return SendResult(
         delivered=count - rejected,
-        rejected=rejected,
+        rejected_count=rejected,
         reason=(reason or "rejected") if rejected else None,
     )
 

@@ -51,4 +51,4 @@ class OtlpExporter(HttpExporter):
 def _accepted(answer: HttpResult, count: int) -> SendResult:
     rejected, reason = read_partial_success(answer.body)
     rejected = min(rejected, count)
-    return SendResult(delivered=count - rejected, rejected=rejected, reason=reason or None)
+    return SendResult(delivered=count - rejected, rejected_count=rejected, reason=reason or None)

@@ -65,7 +65,7 @@ class RelayExporter:
         if delivered + rejected < len(items):
             return self._failed(delivered, delivered + rejected)
         reason = f"rejected: {stream.rejection}" if rejected else None
-        return SendResult(delivered=delivered, rejected=rejected, reason=reason)
+        return SendResult(delivered=delivered, rejected_count=rejected, reason=reason)
 
     def close(self) -> None:
         """End the connection, and with it the stream."""
