@@ -449,13 +449,13 @@ def test_sigterm_in_the_middle_of_loguru_leaves_a_record(tmp_path: Path) -> None
     body = (
         INITIALISE
         + """
-from sovdev_logger._outputs.loguru.queue import SeverityQueue
-put = SeverityQueue.put
+from sovdev_logger._outputs.loguru.queue import InProcessQueue
+put = InProcessQueue.put
 def put_and_end(self, message):
-    SeverityQueue.put = put
+    InProcessQueue.put = put
     put(self, message)
     os.kill(os.getpid(), signal.SIGTERM)
-SeverityQueue.put = put_and_end
+InProcessQueue.put = put_and_end
 logger.info("the last words")
 print("goes on")
 """
