@@ -11,8 +11,8 @@ from sovdev_logger._delivery.ledger import in_few_words
 from sovdev_logger._entry.entry import Entry
 from sovdev_logger._outputs.handler import EntryFactory, OutputHandler
 from sovdev_logger._runtime.selflog import warn_once
+from sovdev_logger._runtime.stderr import write_and_flush
 
-_STDERR_FD: Final = 2
 _TIME_OF_DAY: Final = slice(11, 23)
 """The part of an ISO timestamp that a console shows: 12:00:00.123."""
 _TRACE_DIGITS: Final = 8
@@ -94,15 +94,7 @@ class ConsoleHandler(OutputHandler):
         if stream is None:
             raise OSError(errno.EBADF, "there is no stderr")
         text = entry.line().decode() if self._as_json else self._for_people(entry, stream)
-        try:
-            stream.write(text)
-            stream.flush()
-        except UnicodeEncodeError:
-            stream.write(text.encode("ascii", "backslashreplace").decode())
-            stream.flush()
-        except RuntimeError:
-            # A signal arrived while the program itself was inside a write to this stream.
-            os.write(_STDERR_FD, text.encode())
+        write_and_flush(stream, text)
 
     def _for_people(self, entry: Entry, stream: TextIO) -> str:
         where = place(entry)

@@ -23,6 +23,7 @@ from sovdev_logger._profiles.exit_hooks import ExitHooks, end_process, place_of
 from sovdev_logger._runtime import signal_handlers
 from sovdev_logger._runtime.multiprocessing_exit import end_with_multiprocessing_child
 from sovdev_logger._runtime.selflog import warn
+from sovdev_logger._runtime.stderr import write_to_stderr
 from sovdev_logger._safety.sanitizer import Sanitizer
 from sovdev_logger._safety.traceback_redaction import redact_shown_values
 from sovdev_logger._service.instance import instance
@@ -326,8 +327,4 @@ def _say_critical(message: str, place: Source | None, level: str) -> None:
     now = time.time()
     clock = f"{time.strftime('%H:%M:%S', time.localtime(now))}.{int(now * 1000) % 1000:03}"
     text = " ".join(message.split())
-    try:
-        sys.stderr.write(f"{clock} | {level} | {module}:{function}:{line} | {text}\n")
-        sys.stderr.flush()
-    except Exception:  # noqa: BLE001, S110 - stderr may be None or closed
-        pass
+    write_to_stderr(f"{clock} | {level} | {module}:{function}:{line} | {text}\n")

@@ -1,81 +1,50 @@
-"""The library's own voice: one line on stderr per problem, never through ``logging``."""
+"""The library's own warnings: one line on stderr per problem, never through ``logging``."""
 
-import os
-import sys
 import time
-from contextlib import suppress
-from itertools import count
+from typing import Final
+
+from sovdev_logger._runtime.stderr import write_to_stderr
 
 _MAX_KEYS = 1000
-"""Distinct problems remembered; beyond it new ones are counted but not said."""
+"""Maximum number of distinct problems; further ones are not printed."""
 
-REPEAT_SECONDS = 60.0
+REPEAT_SECONDS: Final = 60.0
 
-_STDERR_FD = 2
-
-_said: set[str] = set()
+_printed: set[str] = set()
 _quiet_until: dict[str, float] = {}
-_counts: dict[str, int] = {}
-_unsaid = count()
 
 
 def warn_once(key: str, message: str) -> None:
-    """Say ``message`` on stderr the first time that ``key`` is given; count it every time.
+    """Print ``message`` to stderr the first time that ``key`` occurs.
 
     Never raises and takes no lock, so it may be called from a signal handler or a finalizer.
 
     Args:
-        key: What is wrong, the same text for the same problem.
-        message: One sentence with what happened and how to mend it.
+        key: Identifies the problem.
+        message: One sentence with what happened and how to fix it.
     """
-    if key in _said:
-        _counts[key] = _counts.get(key, 1) + 1
-        return
-    if len(_said) >= _MAX_KEYS:
-        next(_unsaid)
-        return
-    _said.add(key)
-    _counts[key] = 1
-    warn(message)
+    if key not in _printed and len(_printed) < _MAX_KEYS:
+        _printed.add(key)
+        warn(message)
 
 
 def warn_throttled(key: str, message: str) -> None:
-    """Say ``message`` on stderr, but not again for ``REPEAT_SECONDS``; what is between is counted.
+    """Print ``message`` to stderr at most once per ``REPEAT_SECONDS``. Otherwise as ``warn_once``.
 
-    For what changes from time to time, such as a number. Otherwise like ``warn_once``.
+    For a problem whose details change, such as a number.
     """
     now = time.monotonic()
-    if now < _quiet_until.get(key, 0.0) or len(_quiet_until) >= _MAX_KEYS:
-        _counts[key] = _counts.get(key, 0) + 1
-        return
-    _quiet_until[key] = now + REPEAT_SECONDS
-    warn(message)
+    if now >= _quiet_until.get(key, 0.0) and len(_quiet_until) < _MAX_KEYS:
+        _quiet_until[key] = now + REPEAT_SECONDS
+        warn(message)
 
 
 def warn(message: str) -> None:
-    """Write one ``[sovdev-logger] WARNING:`` line to stderr; a missing or closed stderr is fine."""
-    line = f"[sovdev-logger] WARNING: {' '.join(message.split())}\n"
-    try:
-        sys.stderr.write(line)
-        sys.stderr.flush()
-    except RuntimeError:
-        _write_past_the_stream(line)  # a signal arrived inside a write to the same stream
-    except Exception:  # noqa: BLE001, S110 - stderr may be None, closed or somebody's object
-        pass
-
-
-def _write_past_the_stream(line: str) -> None:
-    with suppress(OSError):
-        os.write(_STDERR_FD, line.encode("utf-8", "backslashreplace"))
-
-
-def warning_counts() -> dict[str, int]:
-    """Return how often each problem occurred since the process started."""
-    return dict(_counts)
+    """Print one ``[sovdev-logger] WARNING:`` line to stderr. Never raises."""
+    write_to_stderr(f"[sovdev-logger] WARNING: {' '.join(message.split())}\n")
 
 
 def reset() -> None:
-    """Forget what was said, so that a test sees the first warning again."""
-    _said.clear()
+    """Forget which warnings were printed, so that a test sees them again."""
+    _printed.clear()
     _quiet_until.clear()
-    _counts.clear()

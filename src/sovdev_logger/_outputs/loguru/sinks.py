@@ -22,6 +22,7 @@ from sovdev_logger._outputs.console import one_line
 from sovdev_logger._outputs.handler import EntryFactory, OutputHandler
 from sovdev_logger._outputs.loguru.queue import FlushWaiter, in_this_process
 from sovdev_logger._runtime.selflog import warn_once
+from sovdev_logger._runtime.stderr import write_and_flush
 from sovdev_logger._safety.sanitizer import Sanitizer
 from sovdev_logger._safety.traceback_redaction import redact_shown_values
 from sovdev_logger._settings.profile import Profile, open_log_file
@@ -43,7 +44,6 @@ _COLOURED: Final = (
 )
 _FILE_LINE: Final = "{time:YYYY-MM-DD HH:mm:ss.SSS}" + _REST
 
-_STDERR_FD: Final = 2
 _INTERRUPTED_SECONDS: Final = 0.5
 _NAMES: Final = {"trace": "TRACE", "warn": "WARNING", "fatal": "CRITICAL"}
 
@@ -176,7 +176,7 @@ class LoguruHandler(OutputHandler):
             f"{one_line(entry.fields['message'])}\n{_described(entry)}"
         )
         if profile.has_terminal and sys.stderr is not None:
-            _write_to_terminal(rest)
+            write_and_flush(sys.stderr, rest)
         if profile.path is not None:
             flags = os.O_WRONLY | os.O_APPEND | os.O_CREAT
             descriptor = open_log_file(str(profile.path), flags)
@@ -269,14 +269,6 @@ def _described(entry: Entry) -> str:
             return redact_shown_values("".join(traceback.format_exception(error)), error)
     text = entry.fields.get("exception_stacktrace")
     return f"{text}\n" if text else ""
-
-
-def _write_to_terminal(text: str) -> None:
-    try:
-        sys.stderr.write(text)
-        sys.stderr.flush()
-    except RuntimeError:  # a signal arrived inside a write to the same stream
-        os.write(_STDERR_FD, text.encode("utf-8", "backslashreplace"))
 
 
 def _keep_newest(path: Path, count: int) -> Callable[[list[str]], None]:
