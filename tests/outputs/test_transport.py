@@ -14,8 +14,10 @@ from http.server import BaseHTTPRequestHandler
 from pathlib import Path
 
 import pytest
+import urllib3.connection
+import urllib3.exceptions
 
-from sovdev_logger._delivery.http_transport import HttpResult, HttpTransport
+from sovdev_logger._delivery.http_transport import HttpResult, HttpTransport, describe
 from sovdev_logger._delivery.otlp_messages import make_context, wrap
 from sovdev_logger._delivery.protobuf import length_delimited, varint
 from sovdev_logger._delivery.verdict import TURNED_AWAY_PAUSE_SECONDS
@@ -189,6 +191,30 @@ def test_something_that_is_no_http(transport: HttpTransport, receiver: OtlpRecei
     result = transport.post(b"")
     assert result.status is None
     assert result.retryable
+
+
+def test_what_a_server_says_is_told_whole(transport: HttpTransport, receiver: OtlpReceiver) -> None:
+    def answer_oddly(handler: BaseHTTPRequestHandler) -> bool:
+        handler.wfile.write(b"HTTP/1.1 abc (proxy): <go away>: no\r\n\r\n")
+        return True
+
+    receiver.behave(answer_oddly)
+    assert "HTTP/1.1 abc (proxy): <go away>: no" in str(transport.post(b"").error)
+
+
+def test_no_object_of_the_http_library_is_shown() -> None:
+    """It puts its connection, in some versions with its address, in front of what went wrong."""
+    connection = urllib3.connection.HTTPConnection("127.0.0.1", 9)
+    for error in (
+        urllib3.exceptions.NewConnectionError(connection, "refused (for now): no"),
+        urllib3.exceptions.ConnectTimeoutError(connection, "refused (for now): no"),
+    ):
+        assert describe(error) == "refused (for now): no"
+    assert describe(urllib3.exceptions.IncompleteRead(2, 3)).startswith("IncompleteRead(2 bytes")
+    assert describe(urllib3.exceptions.HTTPError()) == "HTTPError"
+    result = post(HttpEndpoint("http://127.0.0.1:9/"))
+    assert "HTTPConnection" not in str(result.error)
+    assert "0x" not in str(result.error)
 
 
 def test_plain_http_where_tls_was_asked_for(receiver: OtlpReceiver) -> None:

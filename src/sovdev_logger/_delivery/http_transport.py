@@ -122,7 +122,7 @@ class HttpTransport:
         except Exception as error:  # noqa: BLE001 - whatever it is, there was no answer
             was_sent = self._is_connected
             self.close()
-            return HttpResult(None, error=_describe(error), was_sent=was_sent)
+            return HttpResult(None, error=describe(error), was_sent=was_sent)
 
     def abort(self) -> None:
         """Cut the exchange that another thread is waiting for, if there is one."""
@@ -254,7 +254,9 @@ def _retry_after_seconds(header: str | None) -> float | None:
     return None if math.isnan(seconds) else min(max(0.0, seconds), _MAX_RETRY_AFTER_SECONDS)
 
 
-def _describe(error: Exception) -> str:
-    text = str(error) or type(error).__name__
-    # urllib3 puts its object, and perhaps the object's address, in front of what went wrong.
-    return text.rpartition("): ")[2].rpartition(">: ")[2][:200]
+def describe(error: Exception) -> str:
+    """Return what went wrong, without the connection that urllib3 puts in front of it."""
+    text, message = str(error), error.args[-1] if error.args else None
+    if type(error).__module__.startswith("urllib3.") and isinstance(message, str):
+        text = message.removeprefix(f"{getattr(error, 'conn', None)}: ")
+    return (text or type(error).__name__)[:200]
