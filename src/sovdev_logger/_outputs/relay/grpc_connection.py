@@ -180,7 +180,7 @@ class GrpcConnection:
                 return False
             if not data:
                 raise ConnectionResetError("the connection was closed")
-            self._take(self._protocol.receive_data(data))
+            self._handle_events(self._protocol.receive_data(data))
             self._transmit(deadline)
         return True
 
@@ -209,26 +209,29 @@ class GrpcConnection:
             self._socket.settimeout(max(0.001, deadline - time.monotonic()))
             self._socket.sendall(data)
 
-    def _take(self, events: Iterable[h2.events.Event]) -> None:
+    def _handle_events(self, events: Iterable[h2.events.Event]) -> None:
         for event in events:
             if isinstance(event, h2.events.ConnectionTerminated):
                 self.fail("the server is going away")
-            elif getattr(event, "stream_id", None) != self._stream_id:
-                continue
-            elif isinstance(event, h2.events.DataReceived):
+            elif getattr(event, "stream_id", None) == self._stream_id:
+                self._handle_event(event)
+
+    def _handle_event(self, event: h2.events.Event) -> None:
+        match event:
+            case h2.events.DataReceived():
                 self._protocol.acknowledge_received_data(
                     event.flow_controlled_length, self._stream_id
                 )
                 self._partial += event.data
                 self._cut_messages()
-            elif isinstance(event, h2.events.ResponseReceived | h2.events.TrailersReceived):
+            case h2.events.ResponseReceived() | h2.events.TrailersReceived():
                 self._trailers.update(event.headers)  # type: ignore[arg-type]
-            elif isinstance(event, h2.events.StreamEnded):
+            case h2.events.StreamEnded():
                 self.status = self.status or _status(self._trailers)
                 if not self._has_said_all:
                     with contextlib.suppress(h2.exceptions.H2Error):
                         self._protocol.reset_stream(self._stream_id)
-            elif isinstance(event, h2.events.StreamReset):
+            case h2.events.StreamReset():
                 self.status = self.status or _status_of_reset(event.error_code)
 
     def _cut_messages(self) -> None:
