@@ -113,12 +113,8 @@ class JsonFileHandler(OutputHandler):
         else:
             line = self.format(make_record(entry)).encode("utf-8", "replace") + _NEWLINE
         size = len(line)
-        # The distance is taken both ways: the clock may be set back.
-        if (
-            not -_PATH_CHECK_INTERVAL_NS
-            < entry.time_ns - self._checked_ns
-            < _PATH_CHECK_INTERVAL_NS
-        ):
+        # In either direction: the clock may be set back.
+        if abs(entry.time_ns - self._checked_ns) >= _PATH_CHECK_INTERVAL_NS:
             self._look_at_the_path(entry.time_ns)
         if self._size + size > self._careful_from:
             self._keep_within_limit(size)
