@@ -6,15 +6,17 @@ One thread uses it at a time. It knows where each item is and updates the ledger
 
 import time
 from collections import deque
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
-from sovdev_logger._delivery.exporter import Batch, Exporter
+from sovdev_logger._delivery.exporter import Exporter
 from sovdev_logger._delivery.ledger import NOT_SENT, Ledger
 from sovdev_logger._delivery.results import SendResult
 from sovdev_logger._delivery.severity_queue import SeverityQueue
-from sovdev_logger._delivery.spool.spool import Spool
+from sovdev_logger._delivery.spool.spool import Spool, Spooled
+from sovdev_logger._runtime.selflog import warn_once
 
 _HIGH_FILL_LEVEL: Final = 0.75
 _LOW_FILL_LEVEL: Final = 0.5
@@ -35,10 +37,37 @@ class BatchLimits:
     delay_seconds: float = 1.0
 
 
+@dataclass(slots=True, eq=False)
+class Batch:
+    """Items that are sent together, and their place in the spool, if they have one.
+
+    Attributes:
+        is_fragment: Whether it is part of a batch that the server rejected or answered in part.
+    """
+
+    items: Sequence[bytes]
+    context: bytes
+    spooled: Spooled | None = None
+    is_fragment: bool = False
+
+    def bisect(self) -> "tuple[Batch, Batch]":
+        """Return its two halves."""
+        return self.split_at(len(self.items) // 2)
+
+    def split_at(self, index: int) -> "tuple[Batch, Batch]":
+        """Return the items before ``index``, and the rest."""
+        first, second = self.items[:index], self.items[index:]
+        return (
+            Batch(first, self.context, self.spooled, is_fragment=True),
+            Batch(second, self.context, self.spooled, is_fragment=True),
+        )
+
+
 class Backlog:
     """Hands out the oldest items first and spools those that cannot be sent now.
 
     Args:
+        name: What the items are, in the plural, for warnings.
         queue: Where callers put items.
         exporter: Knows the context of this process's items and the form of a request.
         spool: Where items wait on disk; None for memory only.
@@ -53,6 +82,7 @@ class Backlog:
 
     def __init__(
         self,
+        name: str,
         queue: SeverityQueue,
         exporter: Exporter,
         spool: Spool | None,
@@ -61,6 +91,7 @@ class Backlog:
     ) -> None:
         self.accepted_count = 0
         self.due_at: float | None = None
+        self._name = name
         self._queue = queue
         self._exporter = exporter
         self._spool = spool
@@ -110,6 +141,21 @@ class Backlog:
         items = self._take_from_queue()
         return Batch(items, self._exporter.context) if items else None
 
+    def accept(self, batch: Batch, result: SendResult) -> None:
+        """Settle a batch that the server accepted, in whole or in part."""
+        self.settle(batch, result.delivered, "refused: partial success")
+        if result.delivered < len(batch.items):
+            self._warn_rejected(len(batch.items) - result.delivered, result.reason)
+
+    def reject(self, batch: Batch, reason: str | None) -> None:
+        """Drop a batch that the server rejected; a copy of the request is set aside for people."""
+        folder = None
+        if self._spool is not None:
+            body = self._exporter.body(batch.items, batch.context)
+            folder = self._spool.set_aside(body, self._exporter.suffix)
+        self.settle(batch, 0, f"refused: {reason}")
+        self._warn_rejected(len(batch.items), reason, folder)
+
     def settle(self, batch: Batch, delivered: int, reason: str) -> None:
         """Count ``delivered`` items as delivered and the rest as dropped, for good."""
         size = len(batch.items)
@@ -149,15 +195,6 @@ class Backlog:
         if batch.items:
             self._waiting.appendleft(batch)
 
-    def reject(self, batch: Batch, reason: str) -> Path | None:
-        """Drop a rejected batch; return the folder where a copy of the request is, if any."""
-        folder = None
-        if self._spool is not None:
-            body = self._exporter.body(batch.items, batch.context)
-            folder = self._spool.set_aside(body, self._exporter.suffix)
-        self.settle(batch, 0, reason)
-        return folder
-
     def relieve_memory(self, *, is_stuck: bool, is_urgent: bool) -> None:
         """Spool the queue while the server does not keep up.
 
@@ -188,6 +225,14 @@ class Backlog:
             self._leave(Batch(items, self._exporter.context))
         if self._spool is not None:
             self._spool.close()
+
+    def _warn_rejected(self, count: int, reason: str | None, folder: Path | None = None) -> None:
+        fate = "dropped" if folder is None else f"set aside in {folder}"
+        warn_once(
+            f"refused:{self._name}:{reason}",
+            f"the server rejected {count} {self._name} ({reason}); they were {fate} and "
+            "sovdev_status() counts them. The server's own log says what is wrong with them.",
+        )
 
     def _check_file_exists(self, batch: Batch) -> None:
         """Treat a batch whose segment was removed by somebody as one in memory."""

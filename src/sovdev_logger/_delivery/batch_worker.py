@@ -5,13 +5,13 @@ in time and spools what a hanging server holds up.
 """
 
 import time
-from pathlib import Path
 from queue import SimpleQueue
 from typing import Final
 
-from sovdev_logger._delivery.backlog import Backlog, BatchLimits
+from sovdev_logger._delivery.backlog import Backlog, Batch, BatchLimits
 from sovdev_logger._delivery.backoff import Backoff
-from sovdev_logger._delivery.exporter import Batch, Exporter, ExportThread, Sent
+from sovdev_logger._delivery.export_thread import ExportThread, Sent
+from sovdev_logger._delivery.exporter import Exporter
 from sovdev_logger._delivery.ledger import Ledger
 from sovdev_logger._delivery.results import NO_ANSWER, FlushResult, SendResult
 from sovdev_logger._delivery.severity_queue import SeverityQueue
@@ -58,7 +58,7 @@ class BatchWorker:
         self._exporter = exporter
         self._backoff = backoff
         self._ledger = ledger
-        self._backlog = Backlog(queue, exporter, spool, ledger, limits)
+        self._backlog = Backlog(name, queue, exporter, spool, ledger, limits)
         self._where = f"in {spool.settings.folder}" if spool is not None else "in memory"
         self._export: ExportThread | None = None
         self._in_flight: Batch | None = None
@@ -153,9 +153,7 @@ class BatchWorker:
             return
         self._rejections = 0
         self._ledger.succeed()
-        self._backlog.settle(batch, result.delivered, "refused: partial success")
-        if result.delivered < len(batch.items):
-            self._warn_rejected(len(batch.items) - result.delivered, result.reason)
+        self._backlog.accept(batch, result)
         if time.monotonic() - self._recovered_at > _RECOVERY_INTERVAL_SECONDS:
             self._recover()
 
@@ -187,8 +185,7 @@ class BatchWorker:
         if self._rejections >= MAX_REJECTIONS_IN_A_ROW:
             rejected += self._backlog.take_fragments()
         for fragment in rejected:
-            folder = self._backlog.reject(fragment, f"refused: {result.reason}")
-            self._warn_rejected(len(fragment.items), result.reason, folder)
+            self._backlog.reject(fragment, result.reason)
 
     def _warn_bug(self, message: Message | None, error: Exception) -> None:
         reason = f"defect: {type(error).__name__}"
@@ -201,14 +198,6 @@ class BatchWorker:
         if isinstance(message, Sent):
             self._backlog.settle(message.batch, 0, reason)
         self._retry_at = time.monotonic() + MAX_FLUSH_PAUSE_SECONDS
-
-    def _warn_rejected(self, count: int, reason: str | None, folder: Path | None = None) -> None:
-        fate = "dropped" if folder is None else f"set aside in {folder}"
-        warn_once(
-            f"refused:{self._name}:{reason}",
-            f"the server rejected {count} {self._name} ({reason}); they were {fate} and "
-            "sovdev_status() counts them. The server's own log says what is wrong with them.",
-        )
 
     def _send_next(self) -> None:
         """Hand the oldest batch to the thread that sends."""

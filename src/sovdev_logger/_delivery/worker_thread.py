@@ -11,7 +11,7 @@ from collections.abc import Callable
 from queue import Empty, SimpleQueue
 from typing import Final
 
-from sovdev_logger._delivery.exporter import Sent
+from sovdev_logger._delivery.export_thread import Sent
 from sovdev_logger._delivery.results import FlushResult
 from sovdev_logger._runtime.background_thread import BackgroundThread
 from sovdev_logger._runtime.own_traffic import own_traffic
