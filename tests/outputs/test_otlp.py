@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from opentelemetry.proto.logs.v1.logs_pb2 import LogRecord
+from opentelemetry.proto.logs.v1.logs_pb2 import LogRecord, ScopeLogs
 
 from sovdev_logger import (
     SOVDEV_LOGLEVELS,
@@ -23,7 +23,7 @@ from sovdev_logger import (
     sovdev_status,
 )
 from sovdev_logger._delivery.protobuf import varint
-from sovdev_logger._outputs.otlp.encoder import LogRecordEncoder
+from sovdev_logger._outputs.otlp.encoder import OtlpEncoder
 from sovdev_logger._telemetry import counters
 from support import service
 from support.entries import NOW_NS, TRACE_ID, make_entry
@@ -50,8 +50,12 @@ def exporting(start: Start, receiver: OtlpReceiver) -> Iterator[Callable[..., St
 
 
 def decode(entry: Any) -> LogRecord:
-    record = LogRecord()
-    record.ParseFromString(LogRecordEncoder().encode(entry))
+    return record_of(OtlpEncoder(), entry)
+
+
+def record_of(encoder: OtlpEncoder, entry: Any) -> LogRecord:
+    """Return the only log record of the scope that an encoded entry is an item of."""
+    (record,) = ScopeLogs.FromString(encoder.encode(entry)).log_records
     return record
 
 
@@ -122,7 +126,7 @@ def test_any_text_is_encoded(message: str, function: str, user: str) -> None:
 
 
 def test_records_of_one_encoder_do_not_mix() -> None:
-    encoder = LogRecordEncoder()
+    encoder = OtlpEncoder()
     for number in range(20):
         entry = make_entry(
             level=("info", "error")[number % 2],
@@ -130,8 +134,7 @@ def test_records_of_one_encoder_do_not_mix() -> None:
             peer_service=f"p{number % 5}",
             message="x" * number * 20,
         )
-        record = LogRecord()
-        record.ParseFromString(encoder.encode(entry))
+        record = record_of(encoder, entry)
         found = attributes(record.attributes)
         assert found["function_name"] == f"f{number % 3}"
         assert found["peer_service"] == f"p{number % 5}"
@@ -483,7 +486,7 @@ def test_an_entry_that_cannot_be_encoded_is_said(
     def fail(*_: object) -> bytes:
         raise ZeroDivisionError
 
-    monkeypatch.setattr(LogRecordEncoder, "encode", fail)
+    monkeypatch.setattr(OtlpEncoder, "encode", fail)
     sovdev_log("info", "f", "m", None)
     assert "could not be encoded for OTLP" in capsys.readouterr().err
     assert started.last["message"] == "m"

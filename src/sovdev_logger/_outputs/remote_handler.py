@@ -1,7 +1,6 @@
-"""What the outputs that leave the machine share: bytes are made here and delivered elsewhere."""
+"""The handler of every remote output: it encodes entries and queues them for delivery."""
 
-import logging
-from typing import ClassVar
+from typing import Protocol
 
 from sovdev_logger._delivery.ledger import with_turnstile
 from sovdev_logger._delivery.sender import Sender
@@ -11,49 +10,48 @@ from sovdev_logger._outputs.handler import EntryFactory, OutputHandler
 from sovdev_logger._runtime.selflog import warn_once
 
 
-class RemoteHandler(OutputHandler):
-    """Makes bytes of each entry and hands them to the delivery queue; nothing waits for a network.
+class Encoder(Protocol):
+    """Knows the format of a server's records."""
 
-    A subclass says where they go and implements ``encode``, or ``write``.
+    @property
+    def destination(self) -> str:
+        """The server, as warnings name it."""
+
+    def encode(self, entry: Entry) -> bytes:
+        """Return an entry as an item for the sender."""
+
+
+class RemoteHandler(OutputHandler):
+    """Encodes each entry and queues it; no call waits for the network.
 
     Args:
-        sender: Delivers.
+        sender: Delivers the items.
+        encoder: Makes them.
         entry_from_record: Makes entries of records from plain logging.
     """
 
     leaves_machine = True
 
-    key: ClassVar[str]
-    """What warnings are counted by."""
-
-    destination: ClassVar[str]
-    """What people call it."""
-
-    def __init__(
-        self, sender: Sender, entry_from_record: EntryFactory, level: int = logging.NOTSET
-    ) -> None:
-        super().__init__(entry_from_record, level)
+    def __init__(self, sender: Sender, encoder: Encoder, entry_from_record: EntryFactory) -> None:
+        super().__init__(entry_from_record)
         self._sender = sender
-
-    def encode(self, entry: Entry) -> bytes:
-        """Return an entry as the sender takes it."""
-        raise NotImplementedError
+        self._encoder = encoder
 
     def write(self, entry: Entry) -> None:
         """Encode one entry and queue it."""
-        self._sender.put(self.encode(entry), entry.level.otel_severity)
+        self._sender.put(self._encoder.encode(entry), entry.level.otel_severity)
 
     def ledger(self) -> OutputStatus:
-        """Return what became of the entries that were not left out."""
+        """Return the sender's ledger, with what still waits in front of it."""
         return with_turnstile(self._sender.status(), self._turnstile.counts())
 
     def report(self, error: Exception) -> str:
-        """Say that an entry could not be encoded; the other outputs have it."""
-        kind = type(error).__name__
+        """Warn that an entry could not be encoded; the other outputs have it."""
+        destination, kind = self._encoder.destination, type(error).__name__
         warn_once(
-            f"{self.key}:{kind}",
-            f"an entry could not be encoded for {self.destination} ({kind}); this is a defect of "
-            "sovdev-logger, please report it.",
+            f"encoder:{destination}:{kind}",
+            f"an entry could not be encoded for {destination} ({kind}); this is a bug in "
+            "sovdev-logger; please report it.",
         )
         reason = f"not encoded: {kind}"
         self._sender.lose(reason)

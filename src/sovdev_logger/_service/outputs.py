@@ -19,6 +19,8 @@ from sovdev_logger._settings.service import Settings
 from sovdev_logger._telemetry.app_providers import ApplicationProvider, application_logger_provider
 
 if TYPE_CHECKING:
+    from sovdev_logger._delivery.sender import BatchSender
+    from sovdev_logger._outputs.remote_handler import Encoder
     from sovdev_logger._settings.delivery import DeliverySettings
     from sovdev_logger._settings.logwell import LogwellSettings
     from sovdev_logger._settings.relay import RelaySettings
@@ -77,12 +79,12 @@ def _otlp_logs(
         handler = LogsApiHandler(provider, name, entry_from_record)
         yield Output("otlp_logs", handler, ApplicationProvider(provider))
     elif settings.otlp.logs is not None:
-        from sovdev_logger._outputs.otlp.encoder import OTLPLoggingHandler  # noqa: PLC0415
+        from sovdev_logger._outputs.otlp.encoder import OtlpEncoder  # noqa: PLC0415
         from sovdev_logger._outputs.otlp.exporter import OtlpExporter  # noqa: PLC0415
 
         exporter = OtlpExporter(settings.otlp.logs, resource)
         sender = batch_sender("log entries", exporter, settings.delivery)
-        yield Output("otlp_logs", OTLPLoggingHandler(sender, entry_from_record), sender)
+        yield _remote("otlp_logs", sender, OtlpEncoder(), entry_from_record)
 
 
 def _logwell(
@@ -90,7 +92,7 @@ def _logwell(
 ) -> Output:
     from sovdev_logger._delivery.backlog import BatchLimits  # noqa: PLC0415
     from sovdev_logger._outputs.logwell import exporter as logwell_exporter  # noqa: PLC0415
-    from sovdev_logger._outputs.logwell.encoder import LogwellHandler  # noqa: PLC0415
+    from sovdev_logger._outputs.logwell.encoder import LogwellEncoder  # noqa: PLC0415
 
     if logwell.queue_size is not None:
         delivery = replace(delivery, queue_max_records=logwell.queue_size)
@@ -102,7 +104,7 @@ def _logwell(
             logwell.batch_size, logwell_exporter.MAX_REQUEST_BYTES, logwell.flush_interval_seconds
         ),
     )
-    return Output("logwell", LogwellHandler(sender, entry_from_record), sender)
+    return _remote("logwell", sender, LogwellEncoder(), entry_from_record)
 
 
 def _relays(
@@ -119,7 +121,7 @@ def _relays(
         )
         return
     from sovdev_logger._delivery.backlog import BatchLimits  # noqa: PLC0415
-    from sovdev_logger._outputs.relay.encoder import RelayEncoder, RelayHandler  # noqa: PLC0415
+    from sovdev_logger._outputs.relay.encoder import RelayEncoder  # noqa: PLC0415
 
     encoder = RelayEncoder()
     delivery = replace(delivery, queue_max_records=relay.queue_size)
@@ -129,4 +131,12 @@ def _relays(
         sender = batch_sender(
             f"{name.replace('_', ' ')} entries", RelayExporter(target, relay), delivery, limits
         )
-        yield Output(name, RelayHandler(sender, encoder, entry_from_record), sender)
+        yield _remote(name, sender, encoder, entry_from_record)
+
+
+def _remote(
+    name: str, sender: "BatchSender", encoder: "Encoder", entry_from_record: EntryFactory
+) -> Output:
+    from sovdev_logger._outputs.remote_handler import RemoteHandler  # noqa: PLC0415
+
+    return Output(name, RemoteHandler(sender, encoder, entry_from_record), sender)

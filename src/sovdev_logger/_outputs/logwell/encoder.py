@@ -1,14 +1,11 @@
-"""The Logwell output: an entry becomes one JSON record, queued for the sender."""
+"""Entries as Logwell records (specification: Logwell)."""
 
 import json
-import logging
 from itertools import count
 from typing import Any, Final
 
-from sovdev_logger._delivery.sender import Sender
 from sovdev_logger._entry.arguments import NO_MESSAGE
 from sovdev_logger._entry.entry import Entry
-from sovdev_logger._outputs.handler import EntryFactory
 from sovdev_logger._outputs.json_records import (
     TOO_LARGE,
     drop_large_values,
@@ -16,7 +13,6 @@ from sovdev_logger._outputs.json_records import (
     to_strict_json,
 )
 from sovdev_logger._outputs.logwell.exporter import MAX_REQUEST_BYTES
-from sovdev_logger._outputs.remote_handler import RemoteHandler
 from sovdev_logger._safety.json_encoding import Fragment, dumps, dumps_line
 
 _MAX_LINE_NUMBER: Final = 2**31 - 1
@@ -27,25 +23,10 @@ _MAX_KEPT_BYTES: Final = 4096
 _MAX_PARTS_BYTES: Final = MAX_REQUEST_BYTES - 64
 
 
-class LogwellHandler(RemoteHandler):
-    """Encodes each entry as a Logwell record (specification: Logwell)."""
-
-    key = "logwell"
-    destination = "Logwell"
-
-    def __init__(
-        self, sender: Sender, entry_from_record: EntryFactory, level: int = logging.NOTSET
-    ) -> None:
-        super().__init__(sender, entry_from_record, level)
-        self._encoder = LogwellEncoder()
-
-    def encode(self, entry: Entry) -> bytes:
-        """Return an entry as one record."""
-        return self._encoder.encode(entry)
-
-
 class LogwellEncoder:
-    """Makes a record of an entry: what the server has a field for, and the rest as metadata."""
+    """Puts a field of an entry where the server has one for it, and the others into metadata."""
+
+    destination: Final = "Logwell"
 
     def __init__(self) -> None:
         self._records = LogwellRecords()

@@ -1,6 +1,5 @@
-"""The OTLP output: an entry becomes the bytes of a log record, queued for the sender."""
+"""Entries as OTLP log records."""
 
-import logging
 import struct
 from typing import Final
 
@@ -11,11 +10,8 @@ from sovdev_logger._delivery.otlp_messages import (
     string_value,
 )
 from sovdev_logger._delivery.protobuf import length_delimited, utf8, varint
-from sovdev_logger._delivery.sender import Sender
 from sovdev_logger._entry.context import CONTEXT_FIELDS
 from sovdev_logger._entry.entry import FIELDS_OF_EVERY_ENTRY, Entry, Fields
-from sovdev_logger._outputs.handler import EntryFactory
-from sovdev_logger._outputs.remote_handler import RemoteHandler
 
 _MAX_KEPT_PREFIXES: Final = 4096
 _MAX_KEPT_BYTES: Final = 1024
@@ -50,35 +46,20 @@ _ALWAYS_PRESENT: Final = len(FIELDS_OF_EVERY_ENTRY)
 """How many fields an entry without a span, context and exception has."""
 
 
-class OTLPLoggingHandler(RemoteHandler):
-    """Encodes each entry as an OTLP log record.
+class OtlpEncoder:
+    """Writes ``LogRecord`` messages, keeping the parts that repeat from call to call.
 
     Attributes are flat and snake_case; input and response are JSON text; trace and span ids are
     native too (specification: OTLP).
     """
 
-    key = "otlp"
-    destination = "OTLP"
-
-    def __init__(
-        self, sender: Sender, entry_from_record: EntryFactory, level: int = logging.NOTSET
-    ) -> None:
-        super().__init__(sender, entry_from_record, level)
-        self._encoder = LogRecordEncoder()
-
-    def encode(self, entry: Entry) -> bytes:
-        """Return an entry as one item of a request."""
-        return as_item(self._encoder.encode(entry))
-
-
-class LogRecordEncoder:
-    """Writes ``LogRecord`` messages, keeping the parts that repeat from call to call."""
+    destination: Final = "OTLP"
 
     def __init__(self) -> None:
         self._prefixes: dict[tuple[str | None, ...], bytes] = {}
 
     def encode(self, entry: Entry) -> bytes:
-        """Return the entry as one serialized log record."""
+        """Return an entry as one item of a request."""
         fields = entry.fields
         key = (
             fields["level"],
@@ -110,7 +91,7 @@ class LogRecordEncoder:
         _add_optional(parts, fields)
         if entry.sample_rate is not None:
             parts.append(_sample_rate(entry.sample_rate))
-        return b"".join(parts)
+        return as_item(b"".join(parts))
 
     def _new_prefix(self, key: tuple[str | None, ...], entry: Entry) -> bytes:
         prefix = (

@@ -1,15 +1,11 @@
-"""The relay output: an entry becomes one payload in the relay's schema, queued for the sender."""
+"""Entries as payloads in the relay's schema (specification: relay)."""
 
 import json
-import logging
 from typing import Any, Final
 
-from sovdev_logger._delivery.sender import Sender
 from sovdev_logger._entry.entry import Entry
-from sovdev_logger._outputs.handler import EntryFactory
 from sovdev_logger._outputs.json_records import drop_large_values, server_level, to_strict_json
 from sovdev_logger._outputs.relay.messages import SCHEMA, wrapped_payload
-from sovdev_logger._outputs.remote_handler import RemoteHandler
 from sovdev_logger._safety.json_encoding import Fragment, dumps, dumps_line
 
 MAX_PAYLOAD_BYTES: Final = 4 * 1024 * 1024 - 16 * 1024
@@ -19,29 +15,10 @@ _MAX_KEPT_BYTES: Final = 65_536
 _RENAMED: Final = frozenset({"timestamp", "level", "message", "trace_id", "span_id"})
 
 
-class RelayHandler(RemoteHandler):
-    """Encodes each entry for a relay (specification: relay)."""
-
-    key = "relay"
-    destination = "the relay"
-
-    def __init__(
-        self,
-        sender: Sender,
-        encoder: "RelayEncoder",
-        entry_from_record: EntryFactory,
-        level: int = logging.NOTSET,
-    ) -> None:
-        super().__init__(sender, entry_from_record, level)
-        self._encoder = encoder
-
-    def encode(self, entry: Entry) -> bytes:
-        """Return an entry as one payload."""
-        return self._encoder.encode(entry)
-
-
 class RelayEncoder:
-    """Writes payloads as a relay takes them; what several targets get is made once."""
+    """Writes ``WrappedPayload`` messages; one entry for several targets is encoded once."""
+
+    destination: Final = "the relay"
 
     def __init__(self) -> None:
         self._last: tuple[Entry | None, bytes] = (None, b"")
