@@ -353,7 +353,10 @@ def test_a_certificate_that_is_not_trusted_is_told_loudly(
         ),
         ({"RELAY_BEARER_TOKEN_ENV": "NO_SUCH"}, "names NO_SUCH, which is not set"),
         ({"RELAY_HEADERS": "x"}, "RELAY_HEADERS holds a part"),
-        ({"RELAY_TLS_CA": "/no/such/file"}, "RELAY_TLS_CA='/no/such/file' is no file"),
+        (
+            {"RELAY_TLS_CA": "/no/such/file"},
+            "RELAY_TLS_CA='/no/such/file' is not usable: expected a file",
+        ),
         ({"RELAY_TLS_CERT": __file__}, "RELAY_TLS_CERT and RELAY_TLS_KEY go together"),
         ({"RELAY_QUEUE_SIZE": "x"}, "RELAY_QUEUE_SIZE='x' is not usable"),
         ({"RELAY_ACK_EVERY_N": "0"}, "expected a whole number, 1 to 1024"),

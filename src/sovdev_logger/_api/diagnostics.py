@@ -7,71 +7,7 @@ from difflib import get_close_matches
 from typing import Final
 
 from sovdev_logger._settings.service import Settings, read_settings
-
-VARIABLES: Final = (
-    "LOG_TO_CONSOLE",
-    "LOG_TO_FILE",
-    "LOG_FILE_PATH",
-    "ERROR_LOG_PATH",
-    "LOG_FILE_MAX_BYTES",
-    "LOG_FILE_BACKUP_COUNT",
-    "ERROR_LOG_MAX_BYTES",
-    "ERROR_LOG_BACKUP_COUNT",
-    "SOVDEV_LOG_LEVEL",
-    "SOVDEV_CONSOLE_FORMAT",
-    "SOVDEV_REDACTION",
-    "SOVDEV_MAX_FIELD_BYTES",
-    "SOVDEV_EXIT_TIMEOUT_SECONDS",
-    "SOVDEV_SPOOL",
-    "SOVDEV_SPOOL_DIR",
-    "SOVDEV_SPOOL_MAX_BYTES",
-    "SOVDEV_QUEUE_MAX_RECORDS",
-    "SOVDEV_QUEUE_MAX_BYTES",
-    "SOVDEV_SAMPLING",
-    "SOVDEV_SAMPLING_OUTPUTS",
-    "SOVDEV_SAMPLING_BY_TRACE",
-    "SOVDEV_SAMPLING_PATTERNS",
-    "SOVDEV_SAMPLING_MAX_PATTERNS",
-    "SOVDEV_SAMPLING_FALLBACK_RATE",
-    "LIPSERVICE_URL",
-    "LIPSERVICE_API_KEY",
-    "LIPSERVICE_TEAM_ID",
-    "LIPSERVICE_POLICY_REFRESH_INTERVAL",
-    "LIPSERVICE_PATTERN_REPORT_INTERVAL",
-    "RELAY_TARGETS",
-    "RELAY_QUEUE_SIZE",
-    "RELAY_SUBMIT_TIMEOUT",
-    "RELAY_FLUSH_TIMEOUT",
-    "RELAY_STALL_TIMEOUT",
-    "RELAY_ACK_EVERY_N",
-    "RELAY_MAX_IN_FLIGHT",
-    "RELAY_DROP_ON_FULL",
-    "RELAY_AUTH_REQUIRED",
-    "RELAY_BEARER_TOKEN",
-    "RELAY_BEARER_TOKEN_ENV",
-    "RELAY_HEADERS",
-    "RELAY_TLS",
-    "RELAY_TLS_CA",
-    "RELAY_TLS_CERT",
-    "RELAY_TLS_KEY",
-    "RELAY_TLS_SERVER_NAME",
-    "LOGWELL_ENDPOINT",
-    "LOGWELL_API_KEY",
-    "LOGWELL_BATCH_SIZE",
-    "LOGWELL_FLUSH_INTERVAL",
-    "LOGWELL_QUEUE_SIZE",
-    "LOGWELL_MAX_RETRIES",
-    "LOGWELL_CAPTURE_SOURCE_LOCATION",
-    "NAME_APP",
-    "RUN_ENVIRONMENT",
-    "PATH_TO_LOGS",
-    "LOG_MAX_SIZE",
-    "LOG_MAX_FILES",
-    "SERVICE_VERSION",
-    "NO_COLOR",
-    "FORCE_COLOR",
-)
-"""The variables that are ours, beside the standard ones that start with ``OTEL_``."""
+from sovdev_logger._settings.variables import variable_names
 
 _OUR_PREFIXES: Final = ("SOVDEV_", "LOG_", "ERROR_LOG_", "LIPSERVICE_", "LOGWELL_", "RELAY_")
 _HIDDEN: Final = ("HEADERS", "API_KEY", "BEARER_TOKEN")
@@ -112,16 +48,17 @@ def sovdev_validate_config() -> ConfigReport:
 
 def _report(environ: Mapping[str, str]) -> ConfigReport:
     settings = read_settings(environ)
+    known = variable_names()
     return ConfigReport(
         settings={
             name: "(set, not shown)" if name.endswith(_HIDDEN) else value
             for name, value in sorted(environ.items())
-            if value and (name in VARIABLES or name.startswith("OTEL_"))
+            if value and (name in known or name.startswith("OTEL_"))
         },
         missing=tuple(_missing(environ, settings)),
         doubtful=(
             *(problem.message for problem in settings.problems),
-            *_misspelt(environ),
+            *_misspelt(environ, known),
             *_contradictions(settings),
         ),
     )
@@ -143,15 +80,15 @@ def _missing(environ: Mapping[str, str], settings: Settings) -> list[str]:
     return missing
 
 
-def _misspelt(environ: Mapping[str, str]) -> list[str]:
-    found = []
+def _misspelt(environ: Mapping[str, str], known: frozenset[str]) -> list[str]:
+    problems = []
     for name in environ:
-        if name in VARIABLES or not name.startswith(_OUR_PREFIXES):
+        if name in known or not name.startswith(_OUR_PREFIXES):
             continue
-        close = get_close_matches(name, VARIABLES, n=1, cutoff=0.85)
+        close = get_close_matches(name, known, n=1, cutoff=0.85)
         if close:
-            found.append(f"{name} is not a variable of the logger: is {close[0]} meant?")
-    return found
+            problems.append(f"{name} is not a variable of the logger: is {close[0]} meant?")
+    return problems
 
 
 def _contradictions(settings: Settings) -> list[str]:

@@ -14,7 +14,7 @@ from sovdev_logger._runtime.multiprocessing_exit import end_with_multiprocessing
 from sovdev_logger._sampling.filter import AdaptiveSampler
 from sovdev_logger._sampling.managed import ManagedSampler, start_stage
 from sovdev_logger._sampling.process import current_stage, set_stage
-from sovdev_logger._settings.reader import whole_number
+from sovdev_logger._settings.reader import parse_whole_number
 from sovdev_logger._settings.sampling import (
     DEFAULT_MAX_PATTERNS,
     DEFAULT_PATTERN_REPORT_SECONDS,
@@ -217,7 +217,7 @@ def _checked_text(name: str, value: object) -> str:
 
 def _checked_team(team_id: int | None) -> int:
     if team_id is None:
-        number = whole_number(os.environ.get(_TEAM_VARIABLE, "").strip())
+        number = parse_whole_number(os.environ.get(_TEAM_VARIABLE, "").strip())
         if number is None:
             raise ValueError(
                 f"team_id is missing: give the team's number at LipService, or set {_TEAM_VARIABLE}"

@@ -1,44 +1,55 @@
 """The LOGWELL variables: where the server is, and how entries are sent to it."""
 
 import re
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from typing import Final
 
 from sovdev_logger._settings.endpoint import base_url, credential_refusal
-from sovdev_logger._settings.reader import EnvironmentReader
+from sovdev_logger._settings.reader import (
+    FLAG,
+    SECONDS,
+    TEXT,
+    EnvironmentReader,
+    bounded,
+    variable,
+)
 
 MAX_BATCH_SIZE: Final = 100
-DEFAULT_FLUSH_INTERVAL_SECONDS: Final = 1.0
 MAX_FLUSH_INTERVAL_SECONDS: Final = 60.0
 DEFAULT_MAX_RETRIES: Final = 3
 MAX_RETRIES: Final = 100
 MAX_QUEUE_SIZE: Final = 100_000
-DEFAULT_TIMEOUT_SECONDS: Final = 30.0
 
 _KEY: Final = re.compile(r"lw_[A-Za-z0-9_-]{32}")
 
 
 @dataclass(frozen=True, slots=True)
 class LogwellSettings:
-    """Where the server is, and how entries are sent to it.
+    """Where the server is, and how entries are sent to it."""
 
-    Attributes:
-        url: The server's base, without ``/v1/ingest``.
-        batch_size: Records in a request at most.
-        flush_interval_seconds: How long a record waits for others.
-        queue_size: Records that wait in memory; None for what is set for all outputs.
-        max_retries: Attempts after the first before a batch that fails is said, or halved.
-        capture_source_location: Whether the caller's file and line go with a record.
-    """
+    url: str = variable("LOGWELL_ENDPOINT", TEXT)
+    """A Logwell server, http or https, without ``/v1/ingest``. With the key it switches the output
+    on."""
 
-    url: str
-    api_key: str = field(repr=False)
-    batch_size: int = MAX_BATCH_SIZE
-    flush_interval_seconds: float = DEFAULT_FLUSH_INTERVAL_SECONDS
-    queue_size: int | None = None
-    max_retries: int = DEFAULT_MAX_RETRIES
-    capture_source_location: bool = False
-    timeout_seconds: float = DEFAULT_TIMEOUT_SECONDS
+    api_key: str = variable("LOGWELL_API_KEY", TEXT, is_shown=False)
+    """``lw_`` and 32 characters; sent over TLS or to this machine only."""
+
+    batch_size: int = variable("LOGWELL_BATCH_SIZE", bounded(1, MAX_BATCH_SIZE), MAX_BATCH_SIZE)
+    """Records in a request at most."""
+
+    flush_interval_seconds: float = variable("LOGWELL_FLUSH_INTERVAL", SECONDS, 1.0)
+    """How long a record waits for others; at most 60."""
+
+    queue_size: int | None = variable("LOGWELL_QUEUE_SIZE", bounded(1, MAX_QUEUE_SIZE), None)
+    """Records that wait in memory; by default ``SOVDEV_QUEUE_MAX_RECORDS``."""
+
+    max_retries: int = variable("LOGWELL_MAX_RETRIES", bounded(0, MAX_RETRIES), DEFAULT_MAX_RETRIES)
+    """Retries before a failing batch is reported or bisected."""
+
+    capture_source_location: bool = variable("LOGWELL_CAPTURE_SOURCE_LOCATION", FLAG, False)
+    """Whether the caller's file and line go with each record."""
+
+    timeout_seconds: float = 30.0
 
 
 def read_logwell(env: EnvironmentReader) -> LogwellSettings | None:
@@ -48,25 +59,12 @@ def read_logwell(env: EnvironmentReader) -> LogwellSettings | None:
         return None
     if url is None or key is None:
         missing = "LOGWELL_ENDPOINT" if url is None else "LOGWELL_API_KEY"
-        env.note(missing, f"{missing} is not set: the output to Logwell needs it and stays off.")
+        env.report(missing, f"{missing} is not set: the output to Logwell needs it and stays off.")
         return None
     try:
-        retries = env.bounded("LOGWELL_MAX_RETRIES", 0, MAX_RETRIES)
-        return check_logwell(
-            LogwellSettings(
-                url=url,
-                api_key=key,
-                batch_size=env.bounded("LOGWELL_BATCH_SIZE", 1, MAX_BATCH_SIZE) or MAX_BATCH_SIZE,
-                flush_interval_seconds=env.positive(
-                    "LOGWELL_FLUSH_INTERVAL", DEFAULT_FLUSH_INTERVAL_SECONDS, "seconds"
-                ),
-                queue_size=env.bounded("LOGWELL_QUEUE_SIZE", 1, MAX_QUEUE_SIZE),
-                max_retries=DEFAULT_MAX_RETRIES if retries is None else retries,
-                capture_source_location=env.flag("LOGWELL_CAPTURE_SOURCE_LOCATION", default=False),
-            )
-        )
+        return check_logwell(env.settings(LogwellSettings))
     except ValueError as error:
-        env.note("LOGWELL", f"{error}; the output to Logwell stays off.")
+        env.report("LOGWELL", f"{error}; the output to Logwell stays off.")
         return None
 
 

@@ -2,35 +2,114 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Final
+from typing import Final, TypeVar
 from urllib.parse import unquote
 
 from sovdev_logger._settings.endpoint import (
-    DEFAULT_TIMEOUT_SECONDS,
     HttpEndpoint,
     credential_refusal,
     is_credential,
     split_http_url,
     split_pairs,
 )
-from sovdev_logger._settings.reader import EnvironmentReader
+from sovdev_logger._settings.reader import (
+    FLAG,
+    TEXT,
+    EnvironmentReader,
+    Kind,
+    Variable,
+    choice,
+    parse_positive,
+    parse_whole_number,
+    variable,
+)
+
+T = TypeVar("T")
 
 SIGNALS: Final = ("logs", "metrics", "traces")
 
-_PREFIX: Final = "OTEL_EXPORTER_OTLP_"
 _LARGEST_TIMEOUT_READ_AS_SECONDS: Final = 100
-_DEFAULT_METRIC_INTERVAL_MS: Final = 60_000
+
+
+def _timeout(text: str) -> float | None:
+    milliseconds = parse_positive(text)
+    # The standard says milliseconds, Python's SDK has always read seconds: nobody means 10 ms.
+    if milliseconds is None or milliseconds < _LARGEST_TIMEOUT_READ_AS_SECONDS:
+        return milliseconds
+    return milliseconds / 1000
+
+
+def _interval(text: str) -> float | None:
+    milliseconds = parse_whole_number(text, 1)
+    return None if milliseconds is None else milliseconds / 1000
+
+
+def _show_milliseconds(seconds: float) -> str:
+    return f"{seconds * 1000:g}"
+
+
+URL: Final = Kind("an http:// or https:// URL", lambda text: text if split_http_url(text) else None)
+PAIRS: Final = Kind("key=value,key=value with percent-encoded values", str)
+TIMEOUT_KIND: Final = Kind("a positive number of milliseconds", _timeout, _show_milliseconds)
+INTERVAL: Final = Kind("a whole number of at least 1", _interval, _show_milliseconds)
+HTTP_PROTOBUF: Final = Kind("http/protobuf", str)
+
+ENDPOINT: Final = Variable("OTEL_EXPORTER_OTLP_ENDPOINT", URL, None)
+"""The collector, to which ``/v1/logs`` and the like is added; unset, nothing is sent over OTLP. A
+signal's own endpoint is used as it is."""
+
+HEADERS: Final = Variable("OTEL_EXPORTER_OTLP_HEADERS", PAIRS, None)
+"""Sent with each request; a signal's own are added and win. Credentials go over TLS or to this
+machine only."""
+
+TIMEOUT: Final = Variable("OTEL_EXPORTER_OTLP_TIMEOUT", TIMEOUT_KIND, 10.0)
+"""How long one request may take; below 100 it is read as seconds."""
+
+COMPRESSION: Final = Variable(
+    "OTEL_EXPORTER_OTLP_COMPRESSION", choice(none=False, gzip=True), False
+)
+"""How requests are compressed."""
+
+CERTIFICATE: Final = Variable("OTEL_EXPORTER_OTLP_CERTIFICATE", TEXT, None)
+"""File of the authorities that are trusted instead of the system's."""
+
+CLIENT_CERTIFICATE: Final = Variable("OTEL_EXPORTER_OTLP_CLIENT_CERTIFICATE", TEXT, None)
+"""File of the certificate that is shown to the collector."""
+
+CLIENT_KEY: Final = Variable("OTEL_EXPORTER_OTLP_CLIENT_KEY", TEXT, None)
+"""File of its key."""
+
+PROTOCOL: Final = Variable("OTEL_EXPORTER_OTLP_PROTOCOL", HTTP_PROTOBUF, "http/protobuf")
+"""Anything else is one warning, and HTTP with protobuf is used."""
+
+EXPORTER: Final = Variable("OTEL_<SIGNAL>_EXPORTER", TEXT, None)
+"""``none`` switches the signal off."""
+
+SDK_DISABLED: Final = Variable("OTEL_SDK_DISABLED", FLAG, False)
+"""``true``: nothing is sent over OTLP; the other outputs stay."""
+
+RESOURCE_ATTRIBUTES: Final = Variable("OTEL_RESOURCE_ATTRIBUTES", PAIRS, None)
+"""Added to the resource."""
 
 
 @dataclass(frozen=True, slots=True)
 class OtlpSettings:
-    """The three signals' targets, None for a signal that is off, and what describes us."""
+    """The three signals' endpoints, None for a signal that is off, and what describes us."""
 
     logs: HttpEndpoint | None = None
     metrics: HttpEndpoint | None = None
     traces: HttpEndpoint | None = None
-    metric_interval_seconds: float = _DEFAULT_METRIC_INTERVAL_MS / 1000
-    delta_temporality: bool = False
+
+    metric_interval_seconds: float = variable("OTEL_METRIC_EXPORT_INTERVAL", INTERVAL, 60.0)
+    """Milliseconds between two exports of the metrics."""
+
+    delta_temporality: bool = variable(
+        "OTEL_EXPORTER_OTLP_METRICS_TEMPORALITY_PREFERENCE",
+        choice(cumulative=False, delta=True, lowmemory=False),
+        False,
+    )
+    """Whether counters start anew with each export; ``lowmemory`` is as ``cumulative``."""
+
     resource_attributes: Mapping[str, str] = field(default_factory=dict)
     deployment_environment: str = "development"
 
@@ -42,21 +121,15 @@ class OtlpSettings:
 
 def read_otlp(env: EnvironmentReader) -> OtlpSettings:
     """Read the OTEL variables with their standard meanings (specification: environment)."""
-    attributes = _pairs(env, "OTEL_RESOURCE_ATTRIBUTES")
-    targets: dict[str, HttpEndpoint | None] = dict.fromkeys(SIGNALS)
-    if not env.flag("OTEL_SDK_DISABLED", default=False):
-        targets = {signal: _target(env, signal) for signal in SIGNALS}
-        if any(targets.values()):
+    attributes = _pairs(env, RESOURCE_ATTRIBUTES)
+    endpoints: dict[str, HttpEndpoint | None] = {}
+    if not env.read(SDK_DISABLED):
+        endpoints = {signal: _endpoint(env, signal) for signal in SIGNALS}
+        if any(endpoints.values()):
             _check_protocol(env)
-    interval_ms = env.whole_number(
-        "OTEL_METRIC_EXPORT_INTERVAL", _DEFAULT_METRIC_INTERVAL_MS, minimum=1
-    )
-    return OtlpSettings(
-        logs=targets["logs"],
-        metrics=targets["metrics"],
-        traces=targets["traces"],
-        metric_interval_seconds=interval_ms / 1000,
-        delta_temporality=_wants_delta(env),
+    return env.settings(
+        OtlpSettings,
+        **endpoints,
         resource_attributes=attributes,
         deployment_environment=attributes.get("deployment.environment.name")
         or attributes.get("deployment.environment")
@@ -65,45 +138,43 @@ def read_otlp(env: EnvironmentReader) -> OtlpSettings:
     )
 
 
-def _target(env: EnvironmentReader, signal: str) -> HttpEndpoint | None:
-    url = _endpoint(env, signal)
+def _endpoint(env: EnvironmentReader, signal: str) -> HttpEndpoint | None:
+    def read(general: Variable[T]) -> T:
+        own = _own(general, signal)
+        return env.read(own if env.text(own.name) else general)
+
+    url = _url(env, signal)
     if url is None:
         return None
     return HttpEndpoint(
         url=url,
         headers=_headers(env, signal, url),
-        timeout_seconds=_timeout_seconds(env, signal),
-        gzip=_compression(env, signal) == "gzip",
-        ca_file=_specific_or_general(env, signal, "CERTIFICATE")[1],
-        client_cert_file=_specific_or_general(env, signal, "CLIENT_CERTIFICATE")[1],
-        client_key_file=_specific_or_general(env, signal, "CLIENT_KEY")[1],
+        timeout_seconds=read(TIMEOUT),
+        gzip=read(COMPRESSION),
+        ca_file=read(CERTIFICATE),
+        client_cert_file=read(CLIENT_CERTIFICATE),
+        client_key_file=read(CLIENT_KEY),
     )
 
 
-def _specific_or_general(
-    env: EnvironmentReader, signal: str, setting: str
-) -> tuple[str, str | None]:
-    """Return the name and value of the signal's own variable, else of the general one."""
-    specific = f"{_PREFIX}{signal.upper()}_{setting}"
-    value = env.text(specific)
-    if value is not None:
-        return specific, value
-    return _PREFIX + setting, env.text(_PREFIX + setting)
+def _own(general: Variable[T], signal: str) -> Variable[T]:
+    """Return the signal's own variable, which goes before the general one."""
+    return general._replace(name=general.name.replace("_OTLP_", f"_OTLP_{signal.upper()}_"))
 
 
-def _endpoint(env: EnvironmentReader, signal: str) -> str | None:
-    if (env.text(f"OTEL_{signal.upper()}_EXPORTER") or "").lower() == "none":
+def _url(env: EnvironmentReader, signal: str) -> str | None:
+    if (env.text(EXPORTER.name.replace("<SIGNAL>", signal.upper())) or "").lower() == "none":
         return None
-    name, text = _specific_or_general(env, signal, "ENDPOINT")
+    own = _own(ENDPOINT, signal).name
+    name = own if env.text(own) else ENDPOINT.name
+    text = env.text(name)
     if text is None:
         return None
-    if split_http_url(text) is None:
-        env.report(
-            name, _without_userinfo(text), "an http:// or https:// URL", f"{signal} stay off"
-        )
+    if URL.parse(text) is None:
+        env.report_unusable(name, _without_userinfo(text), URL.expected, f"{signal} stay off")
         return None
     # Only the general endpoint is a base: a signal's own endpoint is used as it is.
-    return text if name != f"{_PREFIX}ENDPOINT" else f"{text.rstrip('/')}/v1/{signal}"
+    return text if name == own else f"{text.rstrip('/')}/v1/{signal}"
 
 
 def _without_userinfo(url: str) -> str:
@@ -113,60 +184,36 @@ def _without_userinfo(url: str) -> str:
 
 def _headers(env: EnvironmentReader, signal: str, url: str) -> dict[str, str]:
     """Return the headers, without credentials when they would travel in clear text."""
-    headers = {
-        **_pairs(env, f"{_PREFIX}HEADERS"),
-        **_pairs(env, f"{_PREFIX}{signal.upper()}_HEADERS"),
-    }
+    headers = {**_pairs(env, HEADERS), **_pairs(env, _own(HEADERS, signal))}
     secret = sorted(filter(is_credential, headers))
     refusal = credential_refusal(f"the header {', '.join(secret)}", url)
     if not secret or refusal is None:
         return headers
-    env.note(
-        f"{_PREFIX}HEADERS", f"{refusal}; use an https:// endpoint, or a collector on localhost."
-    )
+    env.report(HEADERS.name, f"{refusal}; use an https:// endpoint, or a collector on localhost.")
     return {name: value for name, value in headers.items() if name not in secret}
 
 
-def _pairs(env: EnvironmentReader, name: str) -> dict[str, str]:
+def _pairs(env: EnvironmentReader, pairs: Variable[str | None]) -> dict[str, str]:
     """Return ``key=value,key=value`` with percent-encoded values, as W3C baggage writes it."""
-    pairs = split_pairs(
+    name, expected = pairs.name, pairs.kind.expected
+    usable = split_pairs(
         env.text(name) or "",
         lambda part: _is_one_line(unquote(part)),
-        lambda: env.note(
+        lambda: env.report(
             name,
-            f"{name} holds a part that is not usable: expected key=value,key=value with "
-            "percent-encoded values; that part is left out.",
+            f"{name} holds a part that is not usable: expected {expected}; that part is left out.",
         ),
     )
-    return {unquote(key): unquote(value) for key, value in pairs.items()}
+    return {unquote(key): unquote(value) for key, value in usable.items()}
 
 
 def _is_one_line(text: str) -> bool:
     return text.isprintable() or ("\t" in text and text.replace("\t", "").isprintable())
 
 
-def _timeout_seconds(env: EnvironmentReader, signal: str) -> float:
-    name, _ = _specific_or_general(env, signal, "TIMEOUT")
-    milliseconds = env.positive(name, DEFAULT_TIMEOUT_SECONDS * 1000, "milliseconds")
-    # The standard says milliseconds, Python's SDK has always read seconds: nobody means 10 ms.
-    if milliseconds < _LARGEST_TIMEOUT_READ_AS_SECONDS:
-        return milliseconds
-    return milliseconds / 1000
-
-
-def _compression(env: EnvironmentReader, signal: str) -> str:
-    name, _ = _specific_or_general(env, signal, "COMPRESSION")
-    return env.choice(name, ("none", "gzip"))
-
-
 def _check_protocol(env: EnvironmentReader) -> None:
-    names = [f"{_PREFIX}PROTOCOL", *(f"{_PREFIX}{signal.upper()}_PROTOCOL" for signal in SIGNALS)]
-    for name in names:
+    for protocol in (PROTOCOL, *(_own(PROTOCOL, signal) for signal in SIGNALS)):
+        name, expected = protocol.name, protocol.kind.expected
         text = env.text(name)
-        if text and text.lower() != "http/protobuf":
-            env.report(name, text, "http/protobuf", "OTLP over HTTP with protobuf is used")
-
-
-def _wants_delta(env: EnvironmentReader) -> bool:
-    name = f"{_PREFIX}METRICS_TEMPORALITY_PREFERENCE"
-    return env.choice(name, ("cumulative", "delta", "lowmemory")) == "delta"
+        if text and text.lower() != expected:
+            env.report_unusable(name, text, expected, "OTLP over HTTP with protobuf is used")

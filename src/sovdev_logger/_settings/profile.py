@@ -1,55 +1,92 @@
 """The rule book of services: which variables say who a process is and where it logs."""
 
-import math
 import os
 import re
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import MISSING, dataclass
 from pathlib import Path
-from typing import Final, TypeVar
+from typing import Any, Final
 
-from sovdev_logger._settings.reader import whole_number
+from sovdev_logger._settings.reader import (
+    INT64_MAX,
+    PATH,
+    EnvironmentReader,
+    Kind,
+    Variable,
+    parse_positive,
+    parse_whole_number,
+    variable,
+)
 
 DEVELOPMENT: Final = "development"
 TESTING: Final = "testing"
 PRODUCTION: Final = "production"
 ENVIRONMENTS: Final = (DEVELOPMENT, TESTING, PRODUCTION)
 
-DEFAULT_MAX_SIZE_MB: Final = 5.0
-DEFAULT_MAX_FILES: Final = 5
-MAX_MAX_FILES: Final = 10**9 - 1
 MAX_NAME_BYTES: Final = 200
-CHILD_PREFIX: Final = "NAME_CHILD_PROCESS_"
 
 _SHOWN_CHARACTERS: Final = 80
 _BYTES_OF_MB: Final = 1_000_000
 _LOG_FILE_MODE: Final = 0o640
 
 
-T = TypeVar("T")
+def _name(text: str) -> str | None:
+    is_usable = (
+        text not in {".", ".."}
+        and text.isprintable()
+        and not {"/", "\\"} & set(text)
+        and len(os.fsencode(text)) <= MAX_NAME_BYTES
+    )
+    return text if is_usable else None
+
+
+def _bytes_of_megabytes(text: str) -> int | None:
+    size = (parse_positive(text) or 0) * _BYTES_OF_MB
+    return int(size) if 1 <= size <= INT64_MAX else None
+
+
+def _folder(text: str) -> Path | None:
+    folder = PATH.parse(text)
+    return None if folder is None else Path(os.path.abspath(folder))
+
+
+NAME: Final = Kind("the name of this process, usable as a file's name", _name)
+ENVIRONMENT: Final = Kind(
+    f"one of {', '.join(ENVIRONMENTS)}", lambda text: text if text in ENVIRONMENTS else None
+)
+FOLDER: Final = Kind("a folder that this process can write to", _folder)
+MEGABYTES: Final = Kind(
+    "a positive number of MB", _bytes_of_megabytes, lambda size: f"{size / _BYTES_OF_MB:g}"
+)
+COUNT: Final = Kind("a positive whole number", lambda text: parse_whole_number(text, minimum=1))
+
+CHILD_NAME: Final = Variable[Any]("NAME_CHILD_PROCESS_<WHAT>", NAME, MISSING)
+"""The name of the child process ``<WHAT>``, another than the parent's."""
 
 
 class ProfileError(ValueError):
-    """The variables do not say how this process logs; the text names each, and how to mend it."""
+    """The variables do not say how this process logs; the text names each, and the remedy."""
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Profile:
-    """How a process of a service logs.
+    """How a process of a service logs."""
 
-    Attributes:
-        name: ``NAME_APP``.
-        environment: One of ``ENVIRONMENTS``.
-        folder: ``PATH_TO_LOGS``, where the file is; None for no file.
-        max_bytes: When the file rotates.
-        max_files: How many old files are kept.
-    """
+    name: str = variable("NAME_APP", NAME)
+    """The name of this process and of its log file."""
 
-    name: str
-    environment: str
-    folder: Path | None
-    max_bytes: int
-    max_files: int
+    environment: str = variable("RUN_ENVIRONMENT", ENVIRONMENT)
+    """The profile; also ``deployment.environment.name`` where ``OTEL_RESOURCE_ATTRIBUTES`` has
+    none."""
+
+    max_bytes: int = variable("LOG_MAX_SIZE", MEGABYTES, 5 * _BYTES_OF_MB)
+    """MB (1,000,000 bytes) of a log file before it rotates."""
+
+    max_files: int = variable("LOG_MAX_FILES", COUNT, 5)
+    """Old log files that are kept."""
+
+    folder: Path | None = variable("PATH_TO_LOGS", FOLDER)
+    """Where the log file is, in testing and production."""
 
     @property
     def path(self) -> Path | None:
@@ -78,112 +115,64 @@ def read_profile(environ: Mapping[str, str]) -> Profile:
     Raises:
         ProfileError: With every problem, each naming the variable, what it must be and what it was.
     """
-    problems: list[str] = []
-    name = _checked(problems, _name, environ)
-    environment = _checked(problems, _environment, environ)
-    max_bytes = _checked(problems, _max_bytes, environ)
-    max_files = _checked(problems, _max_files, environ)
-    folder = None
-    if environment in {TESTING, PRODUCTION}:
-        folder = _checked(problems, _folder, environ, name)
-    if problems or name is None or environment is None or max_bytes is None or max_files is None:
-        raise ProfileError("; ".join(problems))
-    return Profile(name, environment, folder, max_bytes, max_files)
+    problems: dict[str, str] = {}
+
+    def on_problem(variable: Variable[Any]) -> None:
+        problems[variable.name] = _wrong(variable, environ)
+
+    env = EnvironmentReader(environ, on_problem)
+    has_file = env.text("RUN_ENVIRONMENT") in {TESTING, PRODUCTION}
+    profile = env.settings(Profile) if has_file else env.settings(Profile, folder=None)
+    if profile.folder is not None and "PATH_TO_LOGS" not in problems:
+        reason = _obstacle(profile.folder, None if "NAME_APP" in problems else profile.path)
+        if reason is not None:
+            variable = Variable("PATH_TO_LOGS", FOLDER, None)
+            problems["PATH_TO_LOGS"] = f"{_wrong(variable, environ)} ({reason})"
+    if problems:
+        raise ProfileError("; ".join(problems.values()))
+    return profile
 
 
 def child_environment(environ: Mapping[str, str], what: str) -> dict[str, str]:
     """Return the environment of a child, which gets its own name by ``NAME_CHILD_PROCESS_<WHAT>``.
 
     Raises:
-        ProfileError: The variable is missing, or its value is no name or the parent's own.
+        ProfileError: The variable is missing, or its value is not a name or the parent's own.
     """
-    variable = CHILD_PREFIX + re.sub(r"\W", "_", what, flags=re.ASCII).upper()
-    name = _usable_name(variable, environ)
-    if name == environ.get("NAME_APP", "").strip():
+
+    def refuse(variable: Variable[Any]) -> None:
+        raise ProfileError(_wrong(variable, environ))
+
+    variable = CHILD_NAME._replace(
+        name=CHILD_NAME.name.replace("<WHAT>", re.sub(r"\W", "_", what, flags=re.ASCII).upper())
+    )
+    env = EnvironmentReader(environ, refuse)
+    name = env.read(variable)
+    if name == env.text("NAME_APP"):
         raise ProfileError(
-            f"{variable} must be another name than NAME_APP of the parent, it is {name!r}: nobody "
-            "writes into another process's file"
+            f"{variable.name} must be another name than NAME_APP of the parent, it is {name!r}: "
+            "nobody writes into another process's file"
         )
     return {**environ, "NAME_APP": name}
 
 
-def _checked(problems: list[str], read: Callable[..., T], *arguments: object) -> T | None:
-    try:
-        return read(*arguments)
-    except ProfileError as error:
-        problems.append(str(error))
-        return None
-
-
-def _name(environ: Mapping[str, str]) -> str:
-    return _usable_name("NAME_APP", environ)
-
-
-def _usable_name(variable: str, environ: Mapping[str, str]) -> str:
-    text = environ.get(variable)
-    name = (text or "").strip()
-    is_usable = (
-        name not in {"", ".", ".."}
-        and name.isprintable()
-        and not {"/", "\\"} & set(name)
-        and len(os.fsencode(name)) <= MAX_NAME_BYTES
-    )
-    if not is_usable:
-        raise _wrong(variable, "the name of this process, usable as a file's name", text)
-    return name
-
-
-def _environment(environ: Mapping[str, str]) -> str:
-    text = environ.get("RUN_ENVIRONMENT")
-    if (text or "").strip() not in ENVIRONMENTS:
-        raise _wrong("RUN_ENVIRONMENT", f"one of {', '.join(ENVIRONMENTS)}", text)
-    return (text or "").strip()
-
-
-def _max_bytes(environ: Mapping[str, str]) -> int:
-    text = environ.get("LOG_MAX_SIZE")
-    try:
-        megabytes = float(text) if text and text.strip() else DEFAULT_MAX_SIZE_MB
-    except ValueError:
-        megabytes = math.nan
-    if not (math.isfinite(megabytes) and megabytes * _BYTES_OF_MB >= 1):
-        raise _wrong("LOG_MAX_SIZE", "a positive number of MB", text)
-    return int(megabytes * _BYTES_OF_MB)
-
-
-def _max_files(environ: Mapping[str, str]) -> int:
-    text = environ.get("LOG_MAX_FILES")
-    if not text or not text.strip():
-        return DEFAULT_MAX_FILES
-    number = whole_number(text.strip(), 1, MAX_MAX_FILES)
-    if number is None:
-        raise _wrong("LOG_MAX_FILES", "a positive whole number", text)
-    return number
-
-
-def _folder(environ: Mapping[str, str], name: str | None) -> Path:
-    text = environ.get("PATH_TO_LOGS")
-    if not text or not text.strip():
-        raise _wrong("PATH_TO_LOGS", "a folder that this process can write to", text)
-    folder = Path(os.path.abspath(Path(text.strip()).expanduser()))
+def _obstacle(folder: Path, file: Path | None) -> str | None:
+    """Return why the folder cannot be made or the file in it not written, None when they can."""
     try:
         folder.mkdir(parents=True, exist_ok=True)
-        if name is not None:
-            flags = os.O_WRONLY | os.O_APPEND | os.O_CREAT
-            os.close(open_log_file(str(folder / f"{name}.log"), flags))
+        if file is not None:
+            os.close(open_log_file(str(file), os.O_WRONLY | os.O_APPEND | os.O_CREAT))
     except (OSError, ValueError) as error:
-        reason = getattr(error, "strerror", None) or str(error)
-        raise _wrong(
-            "PATH_TO_LOGS", "a folder that this process can write to", text, f" ({reason})"
-        ) from error
-    return folder
+        return getattr(error, "strerror", None) or str(error)
+    return None
+
+
+def _wrong(variable: Variable[Any], environ: Mapping[str, str]) -> str:
+    text = environ.get(variable.name)
+    was = "it is missing" if text is None else f"it was {text[:_SHOWN_CHARACTERS]!r}"
+    return f"{variable.name} must be {variable.kind.expected}: {was}"
 
 
 def open_log_file(path: str, flags: int) -> int:
     """Open a log file; only its owner and group may read it: tracebacks show values."""
     return os.open(path, flags | getattr(os, "O_CLOEXEC", 0), _LOG_FILE_MODE)
-
-
-def _wrong(variable: str, expected: str, text: str | None, reason: str = "") -> ProfileError:
-    was = "it is missing" if text is None else f"it was {text[:_SHOWN_CHARACTERS]!r}"
-    return ProfileError(f"{variable} must be {expected}: {was}{reason}")

@@ -1,47 +1,109 @@
 """The RELAY variables: where the relays are, and how entries are sent to them."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Final
 
 from sovdev_logger._settings.endpoint import TlsConfig, may_carry_credentials, split_pairs
-from sovdev_logger._settings.reader import EnvironmentReader, whole_number
+from sovdev_logger._settings.reader import (
+    FLAG,
+    SECONDS,
+    TEXT,
+    EnvironmentReader,
+    Kind,
+    Variable,
+    bounded,
+    parse_whole_number,
+    variable,
+)
 
-DEFAULT_QUEUE_SIZE: Final = 2048
-DEFAULT_TIMEOUT_SECONDS: Final = 2.0
-DEFAULT_ACK_EVERY_N: Final = 64
 MAX_ACK_EVERY_N: Final = 1024
-DEFAULT_MAX_IN_FLIGHT: Final = 512
-DEFAULT_STALL_SECONDS: Final = 15.0
-_MAX_WHOLE: Final = 1_000_000
-MAX_PORT: Final = 65535
+_MAX_ENTRIES: Final = 1_000_000
+_MAX_PORT: Final = 65535
+
+
+def _targets(text: str) -> tuple[str, ...]:
+    targets = tuple(target.strip() for target in text.split(",") if target.strip())
+    if not targets:
+        raise ValueError("RELAY_TARGETS names no target: expected host:port")
+    for target in targets:
+        host, colon, port = target.rpartition(":")
+        if not (colon and host and parse_whole_number(port, 1, _MAX_PORT)):
+            raise ValueError(f"RELAY_TARGETS holds {target[:80]!r}: expected host:port")
+    return targets
+
+
+def _headers(text: str) -> dict[str, str]:
+    def refuse() -> None:
+        raise ValueError("RELAY_HEADERS holds a part that is not usable: expected name=value")
+
+    return {name.lower(): value for name, value in split_pairs(text, str.isascii, refuse).items()}
+
+
+TARGETS: Final = Kind("host:port,host:port", _targets, is_strict=True)
+HEADER_LIST: Final = Kind("name=value,name=value", _headers, is_strict=True)
+FILE: Final = Kind("a file", lambda text: text if Path(text).is_file() else None, is_strict=True)
+
+DROP_ON_FULL: Final = Variable("RELAY_DROP_ON_FULL", FLAG, True)
+"""Has to stay ``true``: no call waits for a relay."""
+
+AUTH_REQUIRED: Final = Variable("RELAY_AUTH_REQUIRED", FLAG, True)
+"""``false``: without TLS the token is dropped, and the output stays on."""
+
+BEARER_TOKEN: Final = Variable("RELAY_BEARER_TOKEN", TEXT, None)
+"""Sent when a stream is opened, over TLS only."""
+
+BEARER_TOKEN_ENV: Final = Variable("RELAY_BEARER_TOKEN_ENV", TEXT, None)
+"""The variable that holds the token; set one of both."""
+
+HEADERS: Final = Variable("RELAY_HEADERS", HEADER_LIST, None)
+"""Sent when a stream is opened."""
+
+TLS: Final = Variable("RELAY_TLS", FLAG, False)
+"""Connect over TLS; by default on once one of the next four is set."""
+
+TLS_CA: Final = Variable("RELAY_TLS_CA", FILE, None)
+"""The authorities that are trusted instead of the system's."""
+
+TLS_CERT: Final = Variable("RELAY_TLS_CERT", FILE, None)
+"""The certificate that is shown to the relay."""
+
+TLS_KEY: Final = Variable("RELAY_TLS_KEY", FILE, None)
+"""Its key."""
+
+TLS_SERVER_NAME: Final = Variable("RELAY_TLS_SERVER_NAME", TEXT, None)
+"""The name that the relay's certificate has, where that is not the host's."""
 
 
 @dataclass(frozen=True, slots=True)
 class RelaySettings:
-    """Where the relays are, and how entries are sent to them.
+    """Where the relays are, and how entries are sent to them; each gets every entry."""
 
-    Attributes:
-        targets: Each ``host:port``; every one gets every entry.
-        queue_size: Entries that wait in memory for each target.
-        submit_timeout_seconds: How long a connection may take to be there.
-        flush_timeout_seconds: How long the last acknowledgements of a batch may take.
-        ack_every_n: After so many entries the relay acknowledges; 1 acknowledges each.
-        max_in_flight: Entries that may be unacknowledged.
-        stall_seconds: Without an acknowledgement for so long a stream is given up.
-        headers: Sent when a stream is opened; lower-case names.
-        tls: None for no TLS.
-    """
+    targets: tuple[str, ...] = variable("RELAY_TARGETS", TARGETS)
+    """Electrician relays, which switch the output on (extra ``relay``)."""
 
-    targets: tuple[str, ...]
-    queue_size: int = DEFAULT_QUEUE_SIZE
-    submit_timeout_seconds: float = DEFAULT_TIMEOUT_SECONDS
-    flush_timeout_seconds: float = DEFAULT_TIMEOUT_SECONDS
-    ack_every_n: int = DEFAULT_ACK_EVERY_N
-    max_in_flight: int = DEFAULT_MAX_IN_FLIGHT
-    stall_seconds: float = DEFAULT_STALL_SECONDS
+    ack_every_n: int = variable("RELAY_ACK_EVERY_N", bounded(1, MAX_ACK_EVERY_N), 64)
+    """Entries after which the relay acknowledges; 1 acknowledges each."""
+
+    max_in_flight: int = variable("RELAY_MAX_IN_FLIGHT", bounded(1, _MAX_ENTRIES), 512)
+    """Entries that may be unacknowledged; at least ``RELAY_ACK_EVERY_N``."""
+
+    queue_size: int = variable("RELAY_QUEUE_SIZE", bounded(16, _MAX_ENTRIES), 2048)
+    """Entries that wait in memory for each target."""
+
+    submit_timeout_seconds: float = variable("RELAY_SUBMIT_TIMEOUT", SECONDS, 2.0)
+    """How long connecting may take."""
+
+    flush_timeout_seconds: float = variable("RELAY_FLUSH_TIMEOUT", SECONDS, 2.0)
+    """How long the last acknowledgements of a batch may take."""
+
+    stall_seconds: float = variable("RELAY_STALL_TIMEOUT", SECONDS, 15.0)
+    """A stream is closed after this long without an acknowledgement."""
+
     headers: Mapping[str, str] = field(default_factory=dict, repr=False)
+    """Sent when a stream is opened; lower-case names."""
+
     tls: TlsConfig | None = None
 
 
@@ -52,102 +114,63 @@ def read_relay(env: EnvironmentReader) -> RelaySettings | None:
         return None
     try:
         targets = _targets(text)
-        headers, tls = _headers(env), _tls(env)
+        headers, tls = _all_headers(env), _tls(env)
         _check_credentials(env, headers, tls)
-        _check_that_nobody_waits(env)
-        ack_every_n = env.bounded("RELAY_ACK_EVERY_N", 1, MAX_ACK_EVERY_N) or DEFAULT_ACK_EVERY_N
-        in_flight = env.bounded("RELAY_MAX_IN_FLIGHT", 1, _MAX_WHOLE) or DEFAULT_MAX_IN_FLIGHT
-        return RelaySettings(
-            targets=targets,
-            queue_size=env.bounded("RELAY_QUEUE_SIZE", 16, _MAX_WHOLE) or DEFAULT_QUEUE_SIZE,
-            submit_timeout_seconds=env.positive(
-                "RELAY_SUBMIT_TIMEOUT", DEFAULT_TIMEOUT_SECONDS, "seconds"
-            ),
-            flush_timeout_seconds=env.positive(
-                "RELAY_FLUSH_TIMEOUT", DEFAULT_TIMEOUT_SECONDS, "seconds"
-            ),
-            ack_every_n=ack_every_n,
-            max_in_flight=max(ack_every_n, in_flight),
-            stall_seconds=env.positive("RELAY_STALL_TIMEOUT", DEFAULT_STALL_SECONDS, "seconds"),
-            headers=headers,
-            tls=tls,
-        )
+        _check_that_no_call_waits(env)
+        settings = env.settings(RelaySettings, targets=targets, headers=headers, tls=tls)
     except ValueError as error:
-        env.note("RELAY", f"{error}; the output to the relay stays off.")
+        env.report("RELAY", f"{error}; the output to the relay stays off.")
         return None
+    return replace(settings, max_in_flight=max(settings.ack_every_n, settings.max_in_flight))
 
 
-def _targets(text: str) -> tuple[str, ...]:
-    targets = tuple(_target(one.strip()) for one in text.split(",") if one.strip())
-    if not targets:
-        raise ValueError("RELAY_TARGETS names no target: expected host:port")
-    return targets
-
-
-def _check_that_nobody_waits(env: EnvironmentReader) -> None:
-    if not env.flag("RELAY_DROP_ON_FULL", default=True):
+def _check_that_no_call_waits(env: EnvironmentReader) -> None:
+    if not env.read(DROP_ON_FULL):
         raise ValueError("RELAY_DROP_ON_FULL=false is not usable: no call waits for a relay")
 
 
-def _target(text: str) -> str:
-    host, colon, port = text.rpartition(":")
-    if not (colon and host and whole_number(port, 1, MAX_PORT)):
-        raise ValueError(f"RELAY_TARGETS holds {text[:80]!r}: expected host:port")
-    return text
-
-
-def _headers(env: EnvironmentReader) -> dict[str, str]:
-    def refuse() -> None:
-        raise ValueError("RELAY_HEADERS holds a part that is not usable: expected name=value")
-
-    pairs = split_pairs(env.text("RELAY_HEADERS") or "", str.isascii, refuse)
-    headers = {name.lower(): value for name, value in pairs.items()}
+def _all_headers(env: EnvironmentReader) -> dict[str, str]:
+    headers = env.read(HEADERS) or {}
     token = _token(env)
-    if token is not None:
-        headers["authorization"] = f"Bearer {token}"
-    return headers
+    return headers if token is None else {**headers, "authorization": f"Bearer {token}"}
 
 
 def _token(env: EnvironmentReader) -> str | None:
-    token, variable = env.text("RELAY_BEARER_TOKEN"), env.text("RELAY_BEARER_TOKEN_ENV")
-    if token is not None and variable is not None:
+    token, name = env.read(BEARER_TOKEN), env.read(BEARER_TOKEN_ENV)
+    if token is not None and name is not None:
         raise ValueError("RELAY_BEARER_TOKEN and RELAY_BEARER_TOKEN_ENV are both set: keep one")
-    if variable is not None:
-        token = env.text(variable)
+    if name is not None:
+        token = env.text(name)
         if token is None:
-            raise ValueError(f"RELAY_BEARER_TOKEN_ENV names {variable[:80]}, which is not set")
+            raise ValueError(f"RELAY_BEARER_TOKEN_ENV names {name[:80]}, which is not set")
     if token is not None and not (token.isascii() and token.isprintable()):
         raise ValueError("the bearer token of the relay is not usable: expected printable ASCII")
     return token
 
 
 def _tls(env: EnvironmentReader) -> TlsConfig | None:
-    names = ("RELAY_TLS_CA", "RELAY_TLS_CERT", "RELAY_TLS_KEY", "RELAY_TLS_SERVER_NAME")
-    given = {name: env.text(name) for name in names}
-    if not env.flag("RELAY_TLS", default=any(given.values())):
+    parts = (TLS_CA, TLS_CERT, TLS_KEY, TLS_SERVER_NAME)
+    if not env.read(TLS._replace(default=any(env.text(part.name) for part in parts))):
         return None
-    for name in names[:3]:
-        path = given[name]
-        if path is not None and not Path(path).is_file():
-            raise ValueError(f"{name}={path!r} is no file")
-    if (given["RELAY_TLS_CERT"] is None) != (given["RELAY_TLS_KEY"] is None):
+    tls = TlsConfig(*map(env.read, parts))
+    if (tls.cert_file is None) != (tls.key_file is None):
         raise ValueError("RELAY_TLS_CERT and RELAY_TLS_KEY go together: set both or none")
-    return TlsConfig(*(given[name] for name in names))
+    return tls
 
 
 def _check_credentials(
     env: EnvironmentReader, headers: dict[str, str], tls: TlsConfig | None
 ) -> None:
-    """Refuse credentials that would travel in clear text, or leave them out where that will do."""
+    """Refuse credentials that would travel in clear text, or drop them where that will do."""
     if "authorization" not in headers or may_carry_credentials(tls=tls is not None):
         return
-    if env.flag("RELAY_AUTH_REQUIRED", default=True):
+    if env.read(AUTH_REQUIRED):
         raise ValueError(
             "the bearer token of the relay does not travel without TLS: set RELAY_TLS_CA, or "
             "RELAY_TLS=true for the system's authorities"
         )
     del headers["authorization"]
-    env.note(
+    env.report(
         "RELAY_BEARER_TOKEN",
         "the bearer token of the relay is not sent: it does not travel without TLS, and "
         "RELAY_AUTH_REQUIRED is off.",

@@ -1,130 +1,126 @@
 """What a user can set about sampling, and where LipService is."""
 
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from typing import Final
 
 from sovdev_logger._settings.endpoint import base_url, credential_refusal
-from sovdev_logger._settings.reader import EnvironmentReader, whole_number
+from sovdev_logger._settings.reader import (
+    FLAG,
+    SECONDS,
+    TEXT,
+    EnvironmentReader,
+    Kind,
+    Variable,
+    choice,
+    parse_whole_number,
+    variable,
+    whole_number,
+)
 
 DEFAULT_POLICY_REFRESH_SECONDS: Final = 300.0
 DEFAULT_PATTERN_REPORT_SECONDS: Final = 600.0
-DEFAULT_TIMEOUT_SECONDS: Final = 10.0
 DEFAULT_MAX_PATTERNS: Final = 10_000
 INT32_MAX: Final = 2**31 - 1
 MAX_NAME_CHARACTERS: Final = 255
 
-_MODES: Final = ("off", "local", "lipservice")
-_OUTPUTS: Final = ("remote", "all")
-_PATTERNS: Final = ("message", "template")
+
+def _rate(text: str) -> float | None:
+    try:
+        rate = float(text)
+    except ValueError:
+        return None
+    return rate if 0.0 <= rate <= 1.0 else None
+
+
+RATE: Final = Kind("a number from 0 to 1", _rate)
+# A number that is too large has a message of its own, which the client's arguments share.
+TEAM: Final = Kind("a whole number", parse_whole_number, is_strict=True)
+
+SAMPLING: Final = Variable(
+    "SOVDEV_SAMPLING", choice(off="off", local="local", lipservice="lipservice"), "off"
+)
+"""Send a share of what repeats, by local rates or by those of a LipService server."""
 
 
 @dataclass(frozen=True, slots=True)
 class LipServiceSettings:
-    """Where LipService is, who asks, and how often.
+    """Where LipService is, who asks, and how often."""
 
-    Attributes:
-        url: Its base, without ``/api/v1``.
-        team_id: The team that the service belongs to there.
-        api_key: Sent as a bearer token, for a proxy in front; the server itself asks for none.
-    """
+    url: str = variable("LIPSERVICE_URL", TEXT)
+    """The server, http or https, without ``/api/v1``."""
 
-    url: str
-    team_id: int
-    api_key: str | None = field(default=None, repr=False)
-    policy_refresh_seconds: float = DEFAULT_POLICY_REFRESH_SECONDS
-    pattern_report_seconds: float = DEFAULT_PATTERN_REPORT_SECONDS
-    timeout_seconds: float = DEFAULT_TIMEOUT_SECONDS
+    team_id: int = variable("LIPSERVICE_TEAM_ID", TEAM)
+    """The team that the service belongs to there; at most 2147483647."""
+
+    api_key: str | None = variable("LIPSERVICE_API_KEY", TEXT, None, is_shown=False)
+    """Bearer token for a proxy in front of the server; sent over TLS or to this machine only."""
+
+    policy_refresh_seconds: float = variable(
+        "LIPSERVICE_POLICY_REFRESH_INTERVAL", SECONDS, DEFAULT_POLICY_REFRESH_SECONDS
+    )
+    """Time between two looks at the policy, give or take a tenth."""
+
+    pattern_report_seconds: float = variable(
+        "LIPSERVICE_PATTERN_REPORT_INTERVAL", SECONDS, DEFAULT_PATTERN_REPORT_SECONDS
+    )
+    """Time between two reports, give or take a tenth."""
+
+    timeout_seconds: float = 10.0
 
 
 @dataclass(frozen=True, slots=True)
 class SamplingSettings:
-    """How entries are sampled.
+    """How entries are sampled."""
 
-    Attributes:
-        fallback_rate: The one rate while no server has sent a policy; None for the defaults.
-        everywhere: Whether the console and the files leave out what is left out, too.
-    """
+    fallback_rate: float | None = variable("SOVDEV_SAMPLING_FALLBACK_RATE", RATE, None)
+    """The one rate while no server has sent a policy; by default the local rates by level."""
 
-    fallback_rate: float | None = None
-    everywhere: bool = False
-    by_trace: bool = False
-    from_template: bool = False
-    max_patterns: int = DEFAULT_MAX_PATTERNS
+    everywhere: bool = variable("SOVDEV_SAMPLING_OUTPUTS", choice(remote=False, all=True), False)
+    """``remote``: the console and the files keep everything; ``all``: they are sampled, too."""
+
+    by_trace: bool = variable("SOVDEV_SAMPLING_BY_TRACE", FLAG, False)
+    """Keep or drop each trace as a whole."""
+
+    from_template: bool = variable(
+        "SOVDEV_SAMPLING_PATTERNS", choice(message=False, template=True), False
+    )
+    """``template``: a plain record's pattern is its format, not its message."""
+
+    max_patterns: int = variable(
+        "SOVDEV_SAMPLING_MAX_PATTERNS", whole_number(1), DEFAULT_MAX_PATTERNS
+    )
+    """Patterns told apart at a time."""
+
     lipservice: LipServiceSettings | None = None
 
 
 def read_sampling(env: EnvironmentReader) -> SamplingSettings | None:
     """Read the sampling variables; None when sampling is off, also because it cannot be on."""
-    mode = env.choice("SOVDEV_SAMPLING", _MODES)
+    mode = env.read(SAMPLING)
     if mode == "off":
         return None
     lipservice = read_lipservice(env) if mode == "lipservice" else None
     if mode == "lipservice" and lipservice is None:
         return None
-    return SamplingSettings(
-        fallback_rate=_fallback_rate(env),
-        everywhere=env.choice("SOVDEV_SAMPLING_OUTPUTS", _OUTPUTS) == "all",
-        by_trace=env.flag("SOVDEV_SAMPLING_BY_TRACE", default=False),
-        from_template=env.choice("SOVDEV_SAMPLING_PATTERNS", _PATTERNS) == "template",
-        max_patterns=env.whole_number(
-            "SOVDEV_SAMPLING_MAX_PATTERNS", DEFAULT_MAX_PATTERNS, minimum=1
-        ),
-        lipservice=lipservice,
-    )
-
-
-def _fallback_rate(env: EnvironmentReader) -> float | None:
-    text = env.text("SOVDEV_SAMPLING_FALLBACK_RATE")
-    if text is None:
-        return None
-    try:
-        rate = float(text)
-    except ValueError:
-        rate = -1.0
-    if 0.0 <= rate <= 1.0:
-        return rate
-    env.report(
-        "SOVDEV_SAMPLING_FALLBACK_RATE", text, "a number from 0 to 1", "the defaults are used"
-    )
-    return None
+    return env.settings(SamplingSettings, lipservice=lipservice)
 
 
 def read_lipservice(env: EnvironmentReader) -> LipServiceSettings | None:
-    """Read where LipService is; None, with a problem noted, when that is not usable."""
-    url, team = env.text("LIPSERVICE_URL"), env.text("LIPSERVICE_TEAM_ID")
-    for name, value in (("LIPSERVICE_URL", url), ("LIPSERVICE_TEAM_ID", team)):
-        if value is None:
-            env.note(
-                name,
-                f"{name} is not set: SOVDEV_SAMPLING=lipservice needs it; sampling is off and "
-                "everything is kept.",
-            )
-    if url is None or team is None:
+    """Read where LipService is; None, with a problem reported, when that is not usable."""
+    missing = [name for name in ("LIPSERVICE_URL", "LIPSERVICE_TEAM_ID") if env.text(name) is None]
+    for name in missing:
+        env.report(
+            name,
+            f"{name} is not set: SOVDEV_SAMPLING=lipservice needs it; sampling is off and "
+            "everything is kept.",
+        )
+    if missing:
         return None
     try:
-        return check_lipservice(
-            LipServiceSettings(
-                url=url,
-                team_id=_team_id(team),
-                api_key=env.text("LIPSERVICE_API_KEY"),
-                policy_refresh_seconds=env.positive(
-                    "LIPSERVICE_POLICY_REFRESH_INTERVAL", DEFAULT_POLICY_REFRESH_SECONDS, "seconds"
-                ),
-                pattern_report_seconds=env.positive(
-                    "LIPSERVICE_PATTERN_REPORT_INTERVAL", DEFAULT_PATTERN_REPORT_SECONDS, "seconds"
-                ),
-            )
-        )
+        return check_lipservice(env.settings(LipServiceSettings))
     except ValueError as error:
-        env.note("LIPSERVICE", f"{error}; sampling is off and everything is kept.")
+        env.report("LIPSERVICE", f"{error}; sampling is off and everything is kept.")
         return None
-
-
-def _team_id(text: str) -> int:
-    number = whole_number(text)
-    if number is None:
-        raise ValueError(f"LIPSERVICE_TEAM_ID={text[:40]!r} is not usable: expected a whole number")
-    return number
 
 
 def check_lipservice(settings: LipServiceSettings) -> LipServiceSettings:
