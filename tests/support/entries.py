@@ -14,7 +14,7 @@ TRACE_ID = "0af7651916cd43dd8448eb211c80319c"
 def make_entry(level: str = "info", time_ns: int = NOW_NS, **fields: Any) -> Entry:
     """Return an entry with ordinary values; ``fields`` replaces or adds some."""
     entry = Entry()
-    entry.sample_rate = entry.source = None
+    entry.sample_rate = entry.call_site = None
     entry.level = BY_EXACT_NAME[level]
     entry.time_ns = time_ns
     entry.fields = {
@@ -37,5 +37,5 @@ def make_entry(level: str = "info", time_ns: int = NOW_NS, **fields: Any) -> Ent
     entry.response_text = b"null"
     entry.trace_digits = TRACE_ID
     entry.exception = None
-    entry._line = None
+    entry.line_cache = None
     return entry

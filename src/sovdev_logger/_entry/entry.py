@@ -3,7 +3,7 @@
 import json
 from typing import Any, Final, NamedTuple
 
-from sovdev_logger._entry.call_site import Source
+from sovdev_logger._entry.call_site import CallSite
 from sovdev_logger._entry.levels import BY_EXACT_NAME, Level
 from sovdev_logger._safety.json_encoding import Fragment, dumps, dumps_line
 
@@ -49,19 +49,19 @@ class Entry:
         input_text, response_text: Compact JSON of the two values.
         trace_digits: The trace id as 32 hex digits where it is a valid OTel id, else None.
         exception: The error as it was given, for handlers of others; no output of ours reads it.
-        source: The caller's place, where an output wants them.
+        call_site: The caller's place, where an output wants them.
         sample_rate: The rate at which it was kept, 0 if it was left out, None without sampling.
     """
 
     __slots__ = (
-        "_line",
+        "call_site",
         "exception",
         "fields",
         "input_text",
         "level",
+        "line_cache",
         "response_text",
         "sample_rate",
-        "source",
         "time_ns",
         "trace_digits",
     )
@@ -74,8 +74,8 @@ class Entry:
     trace_digits: str | None
     exception: BaseException | None
     sample_rate: float | None
-    source: Source | None
-    _line: bytes | None
+    call_site: CallSite | None
+    line_cache: bytes | None
 
     def __reduce__(self) -> tuple[Any, ...]:
         """Let handlers of others pickle the record, as those do that send it to a process."""
@@ -83,17 +83,17 @@ class Entry:
 
     def line(self) -> bytes:
         """Return the entry as one line of JSON with its newline; made once, kept."""
-        line = self._line
+        line = self.line_cache
         if line is None:
-            line = self._line = dumps_line(self.fields)
+            line = self.line_cache = dumps_line(self.fields)
         return line
 
 
 def _left_out() -> Entry:
     entry = Entry()
     entry.fields, entry.level, entry.time_ns = {}, BY_EXACT_NAME["trace"], 0
-    entry.input_text = entry.response_text = entry._line = b""  # noqa: SLF001
-    entry.trace_digits = entry.exception = entry.source = None
+    entry.input_text = entry.response_text = entry.line_cache = b""
+    entry.trace_digits = entry.exception = entry.call_site = None
     entry.sample_rate = 0.0
     return entry
 
@@ -113,6 +113,6 @@ def _restored(line: bytes, level: str, time_ns: int, trace_digits: str | None) -
     fields["input_json"] = Fragment(entry.input_text)
     fields["response_json"] = Fragment(entry.response_text)
     entry.fields = fields
-    entry.exception = entry.sample_rate = entry.source = None
-    entry._line = line  # noqa: SLF001
+    entry.exception = entry.sample_rate = entry.call_site = None
+    entry.line_cache = line
     return entry

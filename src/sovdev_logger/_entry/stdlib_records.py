@@ -1,18 +1,19 @@
-"""Stdlib records: made for entries when somebody else listens, and read when others made them."""
+"""Stdlib records: made for foreign handlers and loggers, and read when ``logging`` made them."""
 
 import logging
 from collections.abc import Mapping
 from contextlib import suppress
-from typing import Final
+from typing import Any, Final
 
+from sovdev_logger._entry.call_site import CallSite
 from sovdev_logger._entry.entry import Entry
 from sovdev_logger._entry.sample_rate import RATE_ATTRIBUTE
 
 ENTRY_ATTRIBUTE: Final = "_sovdev_entry"
-"""Where a record carries its entry; the underscore keeps it out of other formatters' extras."""
+"""The record attribute with its entry; other formatters take a leading underscore for private."""
 
 GIVEN_ATTRIBUTE: Final = "_sovdev_given"
-"""Marks a record that a handler of ours has handed to the outputs."""
+"""Marks a record that was handed to the outputs."""
 
 _LOGGED: Final = "__sovdev_logged__"
 
@@ -31,19 +32,32 @@ RESERVED_ATTRIBUTES: Final = frozenset(
 )
 
 
-def make_record(entry: Entry) -> logging.LogRecord:
+def make_record(
+    name: str,
+    level_number: int,
+    message: object,
+    site: CallSite,
+    exception: object = None,
+) -> logging.LogRecord:
+    """Return a record as ``logging`` makes it; ``exception`` may be an ``exc_info``, too."""
+    if isinstance(exception, BaseException):
+        exception = type(exception), exception, exception.__traceback__
+    exc_info: Any = exception
+    return logging.LogRecord(
+        name, level_number, site.path, site.line, message, (), exc_info, site.function
+    )
+
+
+def record_of_entry(entry: Entry) -> logging.LogRecord:
     """Return the record that ``logging`` would make for an entry, with the entry on it."""
     fields, level = entry.fields, entry.level
-    error = entry.exception
-    record = logging.LogRecord(
-        name=fields["service_name"] or "",
-        level=level.stdlib_number,
-        pathname="",
-        lineno=0,
-        msg=fields["message"],
-        args=(),
-        exc_info=(type(error), error, error.__traceback__) if error is not None else None,
-        func=fields["function_name"],
+    site = CallSite("", 0, fields["function_name"])
+    record = make_record(
+        fields["service_name"] or "",
+        level.stdlib_number,
+        fields["message"],
+        site,
+        entry.exception,
     )
     record.levelname = level.stdlib_name
     set_time(record, entry.time_ns / _SECOND_NS)
@@ -55,19 +69,19 @@ def make_record(entry: Entry) -> logging.LogRecord:
 
 
 def set_time(record: logging.LogRecord, created: float) -> None:
-    """Make a record as old as what it tells of; ``created`` is in seconds since the epoch."""
+    """Set when a record was created, in seconds since the epoch."""
     record.relativeCreated += (created - record.created) * 1000
     record.created = created
 
 
 def put_extra(record: logging.LogRecord, extra: Mapping[str, object]) -> None:
-    """Put ``extra`` on a record; a name that a record has itself gets ``extra_`` before it."""
+    """Put ``extra`` on a record; names that every record has are prefixed with ``extra_``."""
     for name, value in extra.items():
         record.__dict__[f"extra_{name}" if name in RESERVED_ATTRIBUTES else name] = value
 
 
-def extra_of(record: logging.LogRecord) -> dict[str, object] | None:
-    """Return what the caller gave as ``extra``, None when there is nothing."""
+def read_extra(record: logging.LogRecord) -> dict[str, object] | None:
+    """Return the ``extra`` of a logging call, None without one."""
     extra = {
         name: value
         for name, value in record.__dict__.items()
@@ -77,12 +91,12 @@ def extra_of(record: logging.LogRecord) -> dict[str, object] | None:
 
 
 def mark_as_logged(error: BaseException) -> None:
-    """Have later records about an exception left out: an entry tells of it."""
+    """Mark an exception as logged, so that later records about it are skipped."""
     with suppress(Exception):
         setattr(error, _LOGGED, True)
 
 
-def is_told_already(record: logging.LogRecord) -> bool:
-    """Return whether an entry tells of the record's exception."""
+def is_already_logged(record: logging.LogRecord) -> bool:
+    """Return whether the record's exception is marked as logged."""
     error = record.exc_info[1] if record.exc_info else None
     return error is not None and getattr(error, _LOGGED, False) is True

@@ -13,13 +13,13 @@ from types import FrameType, TracebackType
 from typing import Any, Final, NoReturn
 
 from sovdev_logger._entry.call_site import (
-    Source,
-    source_of_caller,
-    source_of_traceback,
-    source_outside,
+    CallSite,
+    calling_site,
+    raising_site,
+    site_outside,
 )
 
-Record = Callable[[int, str, BaseException | None, Source | None], None]
+Record = Callable[[int, str, BaseException | None, CallSite | None], None]
 """Logs a message at a level of stdlib logging, with an exception, at a place of the program."""
 
 _MAX_EXIT_CODE: Final = 255
@@ -42,7 +42,7 @@ class ExitHooks:
         self.name = name
         self._record = record
         self._has_said_the_end = False
-        self._exit: tuple[object, Source | None] | None = None
+        self._exit: tuple[object, CallSite | None] | None = None
 
     def install(self) -> None:
         """Take over the hooks; only once in a process and its forked children."""
@@ -88,7 +88,7 @@ class ExitHooks:
         @functools.wraps(exit_)
         def exit_with_record(status: Any = None, /) -> NoReturn:
             if _module_of_caller() != "multiprocessing.spawn":  # it hands on what was said inside
-                self._exit = status, source_of_caller()
+                self._exit = status, calling_site()
             exit_(status)
 
         return exit_with_record
@@ -116,7 +116,7 @@ class ExitHooks:
             return
         self._has_said_the_end = True
         if isinstance(error, KeyboardInterrupt):
-            place = source_of_traceback(trace)
+            place = raising_site(trace)
             self._record(logging.WARNING, f"{self.name} ends: interrupted", None, place)
         else:
             self._critical(error, type(error), trace, "")
@@ -127,7 +127,7 @@ class ExitHooks:
             return
         error = sys.exc_info()[1]  # multiprocessing calls this while the exception goes through
         if isinstance(error, SystemExit):
-            self._exit = error.code, source_of_traceback(error.__traceback__)
+            self._exit = error.code, raising_site(error.__traceback__)
         elif error is not None:
             self.say_uncaught(error, error.__traceback__)
             return
@@ -146,9 +146,9 @@ class ExitHooks:
         self._has_said_the_end = True
         level = logging.ERROR if code else logging.INFO
         message = f"{self.name} exits with code {code}: {reason}"
-        self._record(level, message, error, source_of_caller())
+        self._record(level, message, error, calling_site())
 
-    def say_signal(self, number: signal.Signals, place: Source | None, *, ends: bool) -> None:
+    def say_signal(self, number: signal.Signals, place: CallSite | None, *, ends: bool) -> None:
         """Record a signal, and that the process ends by it if it does."""
         if ends:
             self._has_said_the_end = True
@@ -168,7 +168,7 @@ class ExitHooks:
             except Exception:  # noqa: BLE001 - its constructor wants something
                 error = None
         name = kind.__name__ if kind is not None else "exception"
-        place = source_of_traceback(trace)
+        place = raising_site(trace)
         self._record(logging.CRITICAL, f"uncaught {name}{where}: {_text(error)}", error, place)
 
 
@@ -195,9 +195,9 @@ def exit_code(status: object) -> int:
     return status & _MAX_EXIT_CODE if isinstance(status, int) else 1
 
 
-def place_of(frame: FrameType | None) -> Source | None:
+def place_of(frame: FrameType | None) -> CallSite | None:
     """Return where the program is, outside of loggers."""
-    return source_outside(frame, _LOGGERS)
+    return site_outside(frame, _LOGGERS)
 
 
 def end_process(code: int) -> NoReturn:

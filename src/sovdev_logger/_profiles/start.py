@@ -1,7 +1,6 @@
 """Services with profiles: one call that reads the rule book, and ends that say why."""
 
 import atexit
-import logging
 import os
 import signal
 import sys
@@ -17,7 +16,8 @@ from sovdev_logger._api.service import (
     shutdown_in_handler,
     start_service_of_process,
 )
-from sovdev_logger._entry.call_site import Source, source_of_caller
+from sovdev_logger._entry.call_site import CallSite, calling_site
+from sovdev_logger._entry.stdlib_records import make_record
 from sovdev_logger._outputs.loguru.sinks import LoguruHandler, LoguruSinks
 from sovdev_logger._profiles.exit_hooks import ExitHooks, end_process, place_of
 from sovdev_logger._runtime import signal_handlers
@@ -210,7 +210,7 @@ def _connect(process: _Process) -> None:
     process.handler = LoguruHandler(service.entry_from_record, process.sinks)
     service.attachment.add("loguru", process.handler)
     service.apply_sampling_to_outputs()
-    service.logger.finds_source = True
+    service.logger.finds_call_site = True
     process.bridge = process.sinks.logger.add(
         sovdev_loguru_sink,
         level=service.settings.level.stdlib_number,
@@ -268,19 +268,10 @@ def _announce_signal(number: signal.Signals, frame: FrameType | None, ends: bool
             process.handler.is_bypassing = False
 
 
-def _record(level: int, message: str, error: BaseException | None, place: Source | None) -> None:
+def _record(level: int, message: str, error: BaseException | None, place: CallSite | None) -> None:
     """Log to all outputs, or to Loguru alone before there are any, or at least on stderr."""
-    path, line, function = place or (_main_file(), 0, "exit")
-    record = logging.LogRecord(
-        name="sovdev_logger",
-        level=level,
-        pathname=path,
-        lineno=line,
-        msg="%s",
-        args=(message,),
-        exc_info=(type(error), error, error.__traceback__) if error is not None else None,
-        func=function,
-    )
+    site = place or CallSite(_main_file(), 0, "exit")
+    record = make_record("sovdev_logger", level, message, site, error)
     process, service = _Here.process, instance.service
     if service is not None:
         entry = service.logger.entry_from_record(record)
@@ -316,11 +307,11 @@ def _after_fork() -> None:
 
 
 def _refuse_to_start(message: str) -> NoReturn:
-    _say_critical(message, source_of_caller(), "CRITICAL")
+    _say_critical(message, calling_site(), "CRITICAL")
     end_process(EXIT_CODE_OF_A_WRONG_START)
 
 
-def _say_critical(message: str, place: Source | None, level: str) -> None:
+def _say_critical(message: str, place: CallSite | None, level: str) -> None:
     module, function, line = "?", "?", 0
     if place is not None:
         module, function, line = place.module, place.function, place.line

@@ -6,7 +6,7 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING, Protocol
 
 from sovdev_logger._entry.arguments import UNKNOWN_FUNCTION, ArgumentNormalizer
-from sovdev_logger._entry.call_site import Source, source_of_caller
+from sovdev_logger._entry.call_site import CallSite, calling_site
 from sovdev_logger._entry.context import ActiveSpan, request_fields
 from sovdev_logger._entry.entry import (
     FIELDS_OF_EVERY_ENTRY,
@@ -27,7 +27,7 @@ from sovdev_logger._entry.levels import BY_EXACT_NAME, STDLIB_NUMBERS, Level, le
 from sovdev_logger._entry.log_types import TRANSACTION
 from sovdev_logger._entry.peers import PeerResolver
 from sovdev_logger._entry.sample_rate import NOT_SAMPLED
-from sovdev_logger._entry.stdlib_records import ENTRY_ATTRIBUTE, extra_of, make_record
+from sovdev_logger._entry.stdlib_records import ENTRY_ATTRIBUTE, read_extra, record_of_entry
 from sovdev_logger._outputs.handler import OutputHandler
 from sovdev_logger._runtime.selflog import warn_once
 from sovdev_logger._safety.json_encoding import Fragment
@@ -51,7 +51,7 @@ class SovdevLogger:
 
     Attributes:
         sampling: Decides what is kept; None keeps everything.
-        finds_source: Whether an output wants to know the caller's file and line.
+        finds_call_site: Whether an output wants to know the caller's file and line.
         wanted_levels: By stdlib number whether a call does anything: what ``isEnabledFor`` found,
             which logging itself forgets when a level is set. Asking it costs as much as the rest
             of a call that is not wanted. All are wanted where calls are counted.
@@ -78,7 +78,7 @@ class SovdevLogger:
         self.outputs: list[OutputHandler] = []
         self.sampling: ManagedSampler | None = None
         self.skips_sampled_out = False
-        self.finds_source = False
+        self.finds_call_site = False
         self._odd = ArgumentNormalizer(sanitizer, peers)
         self._functions = self._odd.functions
         self._enabled: dict[int, bool] = getattr(stdlib_logger, "_cache", {})
@@ -165,14 +165,14 @@ class SovdevLogger:
             )
             if rate is not None:
                 entry.sample_rate = rate
-            if self.finds_source:
-                entry.source = source_of_caller()
+            if self.finds_call_site:
+                entry.call_site = calling_site()
             if (
                 stdlib_logger.handlers != self.outputs
                 or stdlib_logger.propagate
                 or stdlib_logger.filters
             ):
-                stdlib_logger.handle(make_record(entry))
+                stdlib_logger.handle(record_of_entry(entry))
                 return
             # Nobody but our outputs listens: they need no record, which costs as much as the rest.
             for output in self.outputs:
@@ -214,13 +214,15 @@ class SovdevLogger:
         try:
             message: object = record.getMessage()
         except Exception:  # noqa: BLE001 - the arguments may not fit the format, or raise
-            message = f"{self.sanitizer.text(record.msg)} {self.sanitizer.text(record.args)}"
+            message = self.sanitizer.text(record.msg)
+            if record.args:
+                message = f"{message} {self.sanitizer.text(record.args)}"
         entry = self._entry(
             level,
             self._function_of(record),
             message,
             self.identity.service_name,
-            extra_of(record),
+            read_extra(record),
             None,
             error,
             None,
@@ -228,8 +230,8 @@ class SovdevLogger:
             int(record.created * 1e9),
         )
         entry.sample_rate = rate
-        if self.finds_source:
-            entry.source = Source(record.pathname, record.lineno, record.funcName or "")
+        if self.finds_call_site:
+            entry.call_site = CallSite(record.pathname, record.lineno, record.funcName or "")
         return entry
 
     def _entry(  # noqa: PLR0917
@@ -288,8 +290,8 @@ class SovdevLogger:
         entry.response_text = response_text
         entry.trace_digits = digits
         entry.exception = exception if isinstance(exception, BaseException) else None
-        entry.sample_rate = entry.source = None
-        entry._line = None  # noqa: SLF001 - a constructor's call would cost twice as much
+        entry.sample_rate = entry.call_site = None
+        entry.line_cache = None  # a constructor's call would cost twice as much
         return entry
 
     def _place_in_trace(

@@ -11,7 +11,7 @@ from sovdev_logger._delivery.status import OutputStatus, Status
 from sovdev_logger._entry import identifiers
 from sovdev_logger._entry.entry import Entry, Identity
 from sovdev_logger._entry.peers import PeerResolver
-from sovdev_logger._entry.stdlib_records import is_told_already
+from sovdev_logger._entry.stdlib_records import is_already_logged
 from sovdev_logger._outputs.otlp.resource import Resource
 from sovdev_logger._runtime.fork import Phase, register_for_fork, unregister_for_fork
 from sovdev_logger._runtime.multiprocessing_exit import end_with_multiprocessing_child
@@ -84,7 +84,7 @@ class Service:
 
         Returns None for records from our own exports and for exceptions already logged.
         """
-        if is_own_traffic() or is_told_already(record):
+        if is_own_traffic() or is_already_logged(record):
             return None
         return self.logger.entry_from_record(record)
 
@@ -111,7 +111,7 @@ class Service:
             if output.sender is not None:
                 senders.append(output.sender)
         logwell = self.settings.logwell
-        self.logger.finds_source = logwell is not None and logwell.capture_source_location
+        self.logger.finds_call_site = logwell is not None and logwell.capture_source_location
         self._senders = Senders([*senders, *self._telemetry.senders])
         self._senders.start()
         self.apply_sampling_to_outputs()

@@ -1,9 +1,10 @@
-"""Loguru's own ``logger``: what is logged with it reaches the outputs of the service."""
+"""Entries from Loguru's ``logger``, for the outputs of the service."""
 
 import logging
 from typing import TYPE_CHECKING
 
-from sovdev_logger._entry.stdlib_records import put_extra, set_time
+from sovdev_logger._entry.call_site import CallSite
+from sovdev_logger._entry.stdlib_records import make_record, put_extra, set_time
 from sovdev_logger._outputs.handler import OutputHandler
 from sovdev_logger._outputs.loguru.sinks import OURS, LoguruHandler
 from sovdev_logger.integrations._bridge import give_to_outputs
@@ -13,13 +14,13 @@ if TYPE_CHECKING:
 
 
 def sovdev_loguru_sink(message: "Message") -> None:
-    """Make an entry of what Loguru's ``logger`` got; add it as ``logger.add(sovdev_loguru_sink)``.
+    """Make an entry of Loguru's record; add it as ``logger.add(sovdev_loguru_sink)``.
 
-    Level, message, place, exception and time are the record's, its ``extra`` is the input. What the
-    service itself gave to Loguru is left out. Any thread; raises nothing.
+    Level, message, place, exception and time are the record's, its ``extra`` is the input. Records
+    that the service itself gave to Loguru are skipped. Thread safe; never raises.
 
     Args:
-        message: What Loguru gives to a sink.
+        message: Loguru's message.
 
     Specification: integrations, Loguru.
     """
@@ -39,15 +40,12 @@ def _is_not_loguru(output: OutputHandler) -> bool:
 
 def _stdlib_record(record: "Record") -> logging.LogRecord:
     exception = record["exception"]
-    made = logging.LogRecord(
-        name=record["name"] or "loguru",
-        level=record["level"].no,
-        pathname=record["file"].path,
-        lineno=record["line"],
-        msg=record["message"],
-        args=(),
-        exc_info=tuple(exception) if exception is not None else None,  # type: ignore[arg-type]
-        func=record["function"],
+    made = make_record(
+        record["name"] or "loguru",
+        record["level"].no,
+        record["message"],
+        CallSite(record["file"].path, record["line"], record["function"]),
+        tuple(exception) if exception is not None else None,
     )
     set_time(made, record["time"].timestamp())
     put_extra(made, record["extra"])

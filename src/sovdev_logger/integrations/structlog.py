@@ -1,13 +1,12 @@
-"""structlog: the end of a processor chain that makes entries."""
+"""A structlog processor that makes entries, for the end of a chain."""
 
-import logging
 import sys
 from collections.abc import MutableMapping
 from typing import Any, Final, NoReturn
 
-from sovdev_logger._entry.call_site import source_outside
+from sovdev_logger._entry.call_site import CallSite, site_outside
 from sovdev_logger._entry.levels import INFO, find_level
-from sovdev_logger._entry.stdlib_records import put_extra
+from sovdev_logger._entry.stdlib_records import make_record, put_extra
 from sovdev_logger.integrations._bridge import give_to_outputs
 
 try:
@@ -28,33 +27,27 @@ def sovdev_processor(
     caller's, and ``exc_info`` comes along. Any thread or task.
 
     Raises:
-        structlog.DropEvent: Always, as structlog wants it: the event has gone where it goes.
+        structlog.DropEvent: Always; it tells structlog that the event has been handled.
 
     Specification: integrations, structlog.
     """
     level = find_level("error" if method_name == "exception" else method_name) or INFO
     event = event_dict.pop("event", "")
-    exc_info = _exc_info(event_dict.pop("exc_info", method_name == "exception"))
-    place = source_outside(sys._getframe(1), _NOT_CALLERS)  # noqa: SLF001 - as structlog does
-    record = logging.LogRecord(
-        name=getattr(logger, "name", None) or "structlog",
-        level=level.stdlib_number,
-        pathname=place.path if place is not None else "",
-        lineno=place.line if place is not None else 0,
-        msg="%s",
-        args=(event,),
-        exc_info=exc_info,
-        func=place.function if place is not None else None,
+    exception = _exception(event_dict.pop("exc_info", method_name == "exception"))
+    site = site_outside(sys._getframe(1), _NOT_CALLERS)  # noqa: SLF001 - as structlog does
+    record = make_record(
+        getattr(logger, "name", None) or "structlog",
+        level.stdlib_number,
+        event,
+        site or CallSite("", 0, ""),
+        exception,
     )
     put_extra(record, event_dict)
     give_to_outputs(record)
     raise structlog.DropEvent
 
 
-def _exc_info(given: object) -> Any:
-    if isinstance(given, BaseException):
-        return type(given), given, given.__traceback__
-    if isinstance(given, tuple):
-        return given
-    found = sys.exc_info() if given else None
-    return found if found and found[1] is not None else None
+def _exception(option: object) -> object:
+    if isinstance(option, (BaseException, tuple)):
+        return option
+    return sys.exc_info()[1] if option else None

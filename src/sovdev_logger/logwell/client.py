@@ -8,7 +8,7 @@ from types import TracebackType
 from typing import Any, Final, Self
 
 from sovdev_logger._delivery.results import FlushResult
-from sovdev_logger._entry.call_site import source_of_caller
+from sovdev_logger._entry.call_site import calling_site
 from sovdev_logger._entry.levels import find_level
 from sovdev_logger._outputs.json_records import server_level
 from sovdev_logger._outputs.logwell.encoder import LogwellRecords
@@ -198,7 +198,7 @@ class Logwell:
     ) -> None:
         try:
             if source[0] is None and self._captures_source:
-                found = source_of_caller()
+                found = calling_site()
                 source = source if found is None else found[:2]
             self._core.put(self._record(level, message, metadata, service, timestamp, source))
         except Exception as error:  # noqa: BLE001 - a logging call never hurts its host

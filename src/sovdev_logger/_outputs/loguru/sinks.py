@@ -240,11 +240,11 @@ def _patch(entry: Entry) -> Callable[["Record"], None]:
         values[OURS] = True
         values[_MESSAGE] = one_line(record["message"])
         values["module"], values["function"], values["line"] = _place(entry)
-        source = entry.source
-        if source is not None:
-            name = Path(source.path).name
+        site = entry.call_site
+        if site is not None:
+            name = Path(site.path).name
             file: Any = type(record["file"])
-            values["file"] = file(name, source.path)
+            values["file"] = file(name, site.path)
         values["name"] = values["module"]
         time_zone = record["time"].tzinfo
         values["time"] = type(record["time"]).fromtimestamp(entry.time_ns / 1e9, time_zone)
@@ -255,10 +255,10 @@ def _patch(entry: Entry) -> Callable[["Record"], None]:
 
 
 def _place(entry: Entry) -> tuple[str, str, int]:
-    source = entry.source
-    if source is None:
+    site = entry.call_site
+    if site is None:
         return entry.fields["service_name"] or "?", entry.fields["function_name"], 0
-    return source.module, source.function, source.line
+    return site.module, site.function, site.line
 
 
 def _described(entry: Entry) -> str:

@@ -47,7 +47,7 @@ class LogwellEncoder:
             message=fields["message"],
             timestamp=fields["timestamp"],
             service=fields["service_name"],
-            source=entry.source and entry.source[:2],
+            source=entry.call_site and entry.call_site[:2],
             metadata=dumps_line(metadata)[:-1],
         )
 
