@@ -8,7 +8,7 @@ TOGETHER := -n 3 --dist worksteal -m 'not alone'
 # Hundreds of tests start interpreters; a third of such a start would be compiling our own modules.
 export PYTHONDONTWRITEBYTECODE :=
 
-.PHONY: demo test test-others soak check lint types stubs stubs-check build bench bench-others clean
+.PHONY: demo test test-others soak check lint types variables stubs stubs-check build bench bench-others clean
 
 demo: $(VENV)/runtime  ## Run the company lookup and show its entries as people and machines see them.
 	@sh scripts/demo.sh $(BIN)/python
@@ -42,6 +42,9 @@ lint: $(VENV)/checks
 
 types: $(VENV)/checks
 	$(BIN)/mypy
+
+variables: $(VENV)/ready  ## Write the tables of variables in README and specification.
+	$(BIN)/python scripts/variables.py
 
 stubs:  ## Generate the tests' stubs of relay.proto.
 	sh scripts/relay_stubs.sh $(PYTHON)

@@ -16,10 +16,10 @@ from sovdev_logger._settings.reader import (
 )
 
 SPOOL: Final = Variable("SOVDEV_SPOOL", FLAG, True)
-"""``false`` keeps what cannot be sent in memory only."""
+"""``false`` keeps what cannot be sent yet in memory only."""
 
 SPOOL_FOLDER: Final = Variable("SOVDEV_SPOOL_DIR", PATH, Path("logs", "spool"))
-"""Where entries wait that cannot be sent; by default ``spool`` beside the log file."""
+"""Where entries wait that cannot be sent yet; by default ``spool`` beside the log file."""
 
 
 @dataclass(frozen=True, slots=True)

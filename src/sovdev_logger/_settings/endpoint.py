@@ -6,7 +6,10 @@ from ipaddress import ip_address
 from typing import Final
 from urllib.parse import SplitResult, urlsplit
 
+from sovdev_logger._settings.reader import Kind
+
 DEFAULT_TIMEOUT_SECONDS: Final = 10.0
+BASE_URL: Final = Kind("http:// or https://, a host, and perhaps a port and a path", str)
 _CREDENTIAL_WORDS: Final = ("auth", "key", "token", "secret", "cookie", "password", "credential")
 
 
@@ -56,10 +59,7 @@ def base_url(text: str, what: str) -> str:
     url = text.strip().rstrip("/")
     parts = split_http_url(url)
     if parts is None or parts.username or parts.query or parts.fragment:
-        raise ValueError(
-            f"{what} is not usable: expected http:// or https://, a host, and perhaps a port and "
-            "a path"
-        )
+        raise ValueError(f"{what} is not usable: expected {BASE_URL.expected}")
     return url
 
 

@@ -4,7 +4,7 @@ import re
 from dataclasses import dataclass, replace
 from typing import Final
 
-from sovdev_logger._settings.endpoint import base_url, credential_refusal
+from sovdev_logger._settings.endpoint import BASE_URL, base_url, credential_refusal
 from sovdev_logger._settings.reader import (
     FLAG,
     SECONDS,
@@ -27,9 +27,8 @@ _KEY: Final = re.compile(r"lw_[A-Za-z0-9_-]{32}")
 class LogwellSettings:
     """Where the server is, and how entries are sent to it."""
 
-    url: str = variable("LOGWELL_ENDPOINT", TEXT)
-    """A Logwell server, http or https, without ``/v1/ingest``. With the key it switches the output
-    on."""
+    url: str = variable("LOGWELL_ENDPOINT", BASE_URL)
+    """A Logwell server, without ``/v1/ingest``; with the key it switches the output on."""
 
     api_key: str = variable("LOGWELL_API_KEY", TEXT, is_shown=False)
     """``lw_`` and 32 characters; sent over TLS or to this machine only."""
@@ -38,10 +37,10 @@ class LogwellSettings:
     """Records in a request at most."""
 
     flush_interval_seconds: float = variable("LOGWELL_FLUSH_INTERVAL", SECONDS, 1.0)
-    """How long a record waits for others; at most 60."""
+    """Seconds that a record waits for others; at most 60."""
 
     queue_size: int | None = variable("LOGWELL_QUEUE_SIZE", bounded(1, MAX_QUEUE_SIZE), None)
-    """Records that wait in memory; by default ``SOVDEV_QUEUE_MAX_RECORDS``."""
+    """Records that wait in memory; unset, ``SOVDEV_QUEUE_MAX_RECORDS``."""
 
     max_retries: int = variable("LOGWELL_MAX_RETRIES", bounded(0, MAX_RETRIES), DEFAULT_MAX_RETRIES)
     """Retries before a failing batch is reported or bisected."""

@@ -55,15 +55,15 @@ INTERVAL: Final = Kind("a whole number of at least 1", _interval, _show_millisec
 HTTP_PROTOBUF: Final = Kind("http/protobuf", str)
 
 ENDPOINT: Final = Variable("OTEL_EXPORTER_OTLP_ENDPOINT", URL, None)
-"""The collector, to which ``/v1/logs`` and the like is added; unset, nothing is sent over OTLP. A
-signal's own endpoint is used as it is."""
+"""The collector; ``/v1/logs`` and the like is appended, but not to a signal's own endpoint. Unset,
+nothing is sent over OTLP."""
 
 HEADERS: Final = Variable("OTEL_EXPORTER_OTLP_HEADERS", PAIRS, None)
-"""Sent with each request; a signal's own are added and win. Credentials go over TLS or to this
+"""Sent with each request; those of a signal are added and win. Credentials go over TLS or to this
 machine only."""
 
 TIMEOUT: Final = Variable("OTEL_EXPORTER_OTLP_TIMEOUT", TIMEOUT_KIND, 10.0)
-"""How long one request may take; below 100 it is read as seconds."""
+"""Milliseconds that one request may take; below 100 it is read as seconds."""
 
 COMPRESSION: Final = Variable(
     "OTEL_EXPORTER_OTLP_COMPRESSION", choice(none=False, gzip=True), False
@@ -71,16 +71,16 @@ COMPRESSION: Final = Variable(
 """How requests are compressed."""
 
 CERTIFICATE: Final = Variable("OTEL_EXPORTER_OTLP_CERTIFICATE", TEXT, None)
-"""File of the authorities that are trusted instead of the system's."""
+"""A file: the authorities that are trusted instead of the system's."""
 
 CLIENT_CERTIFICATE: Final = Variable("OTEL_EXPORTER_OTLP_CLIENT_CERTIFICATE", TEXT, None)
-"""File of the certificate that is shown to the collector."""
+"""A file: the certificate that is shown to the collector."""
 
 CLIENT_KEY: Final = Variable("OTEL_EXPORTER_OTLP_CLIENT_KEY", TEXT, None)
-"""File of its key."""
+"""A file: the key of that certificate."""
 
 PROTOCOL: Final = Variable("OTEL_EXPORTER_OTLP_PROTOCOL", HTTP_PROTOBUF, "http/protobuf")
-"""Anything else is one warning, and HTTP with protobuf is used."""
+"""Anything else leads to one warning, and HTTP with protobuf is used."""
 
 EXPORTER: Final = Variable("OTEL_<SIGNAL>_EXPORTER", TEXT, None)
 """``none`` switches the signal off."""

@@ -60,9 +60,6 @@ MEGABYTES: Final = Kind(
 )
 COUNT: Final = Kind("a positive whole number", lambda text: parse_whole_number(text, minimum=1))
 
-CHILD_NAME: Final = Variable[Any]("NAME_CHILD_PROCESS_<WHAT>", NAME, MISSING)
-"""The name of the child process ``<WHAT>``, another than the parent's."""
-
 
 class ProfileError(ValueError):
     """The variables do not say how this process logs; the text names each, and the remedy."""
@@ -107,6 +104,10 @@ class Profile:
     def enqueues(self) -> bool:
         """Whether a thread of its own writes, for many threads and processes."""
         return self.environment != DEVELOPMENT
+
+
+CHILD_NAME: Final = Variable[Any]("NAME_CHILD_PROCESS_<WHAT>", NAME, MISSING)
+"""The name of the child process ``<WHAT>``, another than the parent's."""
 
 
 def read_profile(environ: Mapping[str, str]) -> Profile:

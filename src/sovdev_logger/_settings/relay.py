@@ -45,6 +45,38 @@ TARGETS: Final = Kind("host:port,host:port", _targets, is_strict=True)
 HEADER_LIST: Final = Kind("name=value,name=value", _headers, is_strict=True)
 FILE: Final = Kind("a file", lambda text: text if Path(text).is_file() else None, is_strict=True)
 
+
+@dataclass(frozen=True, slots=True)
+class RelaySettings:
+    """Where the relays are, and how entries are sent to them; each gets every entry."""
+
+    targets: tuple[str, ...] = variable("RELAY_TARGETS", TARGETS)
+    """Electrician relays; switches the output on (extra ``relay``)."""
+
+    ack_every_n: int = variable("RELAY_ACK_EVERY_N", bounded(1, MAX_ACK_EVERY_N), 64)
+    """Entries after which the relay acknowledges; 1 acknowledges each."""
+
+    max_in_flight: int = variable("RELAY_MAX_IN_FLIGHT", bounded(1, _MAX_ENTRIES), 512)
+    """Entries that may be unacknowledged; at least ``RELAY_ACK_EVERY_N``."""
+
+    queue_size: int = variable("RELAY_QUEUE_SIZE", bounded(16, _MAX_ENTRIES), 2048)
+    """Entries that wait in memory for each target."""
+
+    submit_timeout_seconds: float = variable("RELAY_SUBMIT_TIMEOUT", SECONDS, 2.0)
+    """Seconds that connecting may take."""
+
+    flush_timeout_seconds: float = variable("RELAY_FLUSH_TIMEOUT", SECONDS, 2.0)
+    """Seconds that the last acknowledgements of a batch may take."""
+
+    stall_seconds: float = variable("RELAY_STALL_TIMEOUT", SECONDS, 15.0)
+    """Seconds without an acknowledgement after which a stream is closed."""
+
+    headers: Mapping[str, str] = field(default_factory=dict, repr=False)
+    """Sent when a stream is opened; lower-case names."""
+
+    tls: TlsConfig | None = None
+
+
 DROP_ON_FULL: Final = Variable("RELAY_DROP_ON_FULL", FLAG, True)
 """Has to stay ``true``: no call waits for a relay."""
 
@@ -55,13 +87,13 @@ BEARER_TOKEN: Final = Variable("RELAY_BEARER_TOKEN", TEXT, None)
 """Sent when a stream is opened, over TLS only."""
 
 BEARER_TOKEN_ENV: Final = Variable("RELAY_BEARER_TOKEN_ENV", TEXT, None)
-"""The variable that holds the token; set one of both."""
+"""The variable that holds the token; set one or the other."""
 
 HEADERS: Final = Variable("RELAY_HEADERS", HEADER_LIST, None)
 """Sent when a stream is opened."""
 
 TLS: Final = Variable("RELAY_TLS", FLAG, False)
-"""Connect over TLS; by default on once one of the next four is set."""
+"""Connect over TLS; on by default once one of the next four is set."""
 
 TLS_CA: Final = Variable("RELAY_TLS_CA", FILE, None)
 """The authorities that are trusted instead of the system's."""
@@ -74,37 +106,6 @@ TLS_KEY: Final = Variable("RELAY_TLS_KEY", FILE, None)
 
 TLS_SERVER_NAME: Final = Variable("RELAY_TLS_SERVER_NAME", TEXT, None)
 """The name that the relay's certificate has, where that is not the host's."""
-
-
-@dataclass(frozen=True, slots=True)
-class RelaySettings:
-    """Where the relays are, and how entries are sent to them; each gets every entry."""
-
-    targets: tuple[str, ...] = variable("RELAY_TARGETS", TARGETS)
-    """Electrician relays, which switch the output on (extra ``relay``)."""
-
-    ack_every_n: int = variable("RELAY_ACK_EVERY_N", bounded(1, MAX_ACK_EVERY_N), 64)
-    """Entries after which the relay acknowledges; 1 acknowledges each."""
-
-    max_in_flight: int = variable("RELAY_MAX_IN_FLIGHT", bounded(1, _MAX_ENTRIES), 512)
-    """Entries that may be unacknowledged; at least ``RELAY_ACK_EVERY_N``."""
-
-    queue_size: int = variable("RELAY_QUEUE_SIZE", bounded(16, _MAX_ENTRIES), 2048)
-    """Entries that wait in memory for each target."""
-
-    submit_timeout_seconds: float = variable("RELAY_SUBMIT_TIMEOUT", SECONDS, 2.0)
-    """How long connecting may take."""
-
-    flush_timeout_seconds: float = variable("RELAY_FLUSH_TIMEOUT", SECONDS, 2.0)
-    """How long the last acknowledgements of a batch may take."""
-
-    stall_seconds: float = variable("RELAY_STALL_TIMEOUT", SECONDS, 15.0)
-    """A stream is closed after this long without an acknowledgement."""
-
-    headers: Mapping[str, str] = field(default_factory=dict, repr=False)
-    """Sent when a stream is opened; lower-case names."""
-
-    tls: TlsConfig | None = None
 
 
 def read_relay(env: EnvironmentReader) -> RelaySettings | None:

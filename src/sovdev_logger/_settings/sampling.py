@@ -3,7 +3,7 @@
 from dataclasses import dataclass, replace
 from typing import Final
 
-from sovdev_logger._settings.endpoint import base_url, credential_refusal
+from sovdev_logger._settings.endpoint import BASE_URL, base_url, credential_refusal
 from sovdev_logger._settings.reader import (
     FLAG,
     SECONDS,
@@ -46,11 +46,11 @@ SAMPLING: Final = Variable(
 class LipServiceSettings:
     """Where LipService is, who asks, and how often."""
 
-    url: str = variable("LIPSERVICE_URL", TEXT)
-    """The server, http or https, without ``/api/v1``."""
+    url: str = variable("LIPSERVICE_URL", BASE_URL)
+    """The LipService server, without ``/api/v1``; needed for ``lipservice``."""
 
     team_id: int = variable("LIPSERVICE_TEAM_ID", TEAM)
-    """The team that the service belongs to there; at most 2147483647."""
+    """The team that the service belongs to there, at most 2147483647; needed for ``lipservice``."""
 
     api_key: str | None = variable("LIPSERVICE_API_KEY", TEXT, None, is_shown=False)
     """Bearer token for a proxy in front of the server; sent over TLS or to this machine only."""
@@ -58,12 +58,12 @@ class LipServiceSettings:
     policy_refresh_seconds: float = variable(
         "LIPSERVICE_POLICY_REFRESH_INTERVAL", SECONDS, DEFAULT_POLICY_REFRESH_SECONDS
     )
-    """Time between two looks at the policy, give or take a tenth."""
+    """Seconds between two looks at the policy, give or take a tenth."""
 
     pattern_report_seconds: float = variable(
         "LIPSERVICE_PATTERN_REPORT_INTERVAL", SECONDS, DEFAULT_PATTERN_REPORT_SECONDS
     )
-    """Time between two reports, give or take a tenth."""
+    """Seconds between two reports, give or take a tenth."""
 
     timeout_seconds: float = 10.0
 
@@ -73,7 +73,7 @@ class SamplingSettings:
     """How entries are sampled."""
 
     fallback_rate: float | None = variable("SOVDEV_SAMPLING_FALLBACK_RATE", RATE, None)
-    """The one rate while no server has sent a policy; by default the local rates by level."""
+    """The one rate while no server has sent a policy; unset, the local rates by level."""
 
     everywhere: bool = variable("SOVDEV_SAMPLING_OUTPUTS", choice(remote=False, all=True), False)
     """``remote``: the console and the files keep everything; ``all``: they are sampled, too."""
@@ -89,7 +89,7 @@ class SamplingSettings:
     max_patterns: int = variable(
         "SOVDEV_SAMPLING_MAX_PATTERNS", whole_number(1), DEFAULT_MAX_PATTERNS
     )
-    """Patterns told apart at a time."""
+    """Patterns that are told apart at a time."""
 
     lipservice: LipServiceSettings | None = None
 

@@ -32,10 +32,10 @@ LEVEL: Final = Kind(
 )
 
 CONSOLE: Final = Variable("LOG_TO_CONSOLE", FLAG, True)
-"""Write to stderr; by default off once an OTLP endpoint is set."""
+"""Write to stderr; off by default once an OTLP endpoint is set."""
 
 NO_COLOR: Final = Variable("NO_COLOR", TEXT, None)
-"""Any text: no colour on the console. Unset, the terminal decides; ``TERM=dumb`` has none."""
+"""Any text: no colour on the console. Unset, the terminal decides; ``TERM=dumb`` has no colour."""
 
 FORCE_COLOR: Final = Variable("FORCE_COLOR", TEXT, None)
 """Any text but ``0``: colour without a terminal. ``NO_COLOR`` wins."""
@@ -99,7 +99,7 @@ class Settings:
     """The service's version where the argument is left at its default."""
 
     exit_timeout_seconds: float = variable("SOVDEV_EXIT_TIMEOUT_SECONDS", SECONDS, 5.0)
-    """How long the exit may wait for delivery."""
+    """Seconds that the exit may wait for delivery."""
 
     otlp: OtlpSettings = field(default_factory=OtlpSettings)
     delivery: DeliverySettings = field(default_factory=DeliverySettings)
