@@ -19,11 +19,11 @@ import urllib3.exceptions
 
 from sovdev_logger._delivery.http_transport import HttpResult, HttpTransport, describe
 from sovdev_logger._delivery.otlp_messages import make_context, wrap
+from sovdev_logger._delivery.otlp_resource import Resource
 from sovdev_logger._delivery.protobuf import length_delimited, varint
 from sovdev_logger._delivery.verdict import TURNED_AWAY_PAUSE_SECONDS
 from sovdev_logger._entry.entry import Identity
 from sovdev_logger._outputs.otlp.exporter import OtlpExporter
-from sovdev_logger._outputs.otlp.resource import Resource
 from sovdev_logger._runtime.own_traffic import is_own_traffic, own_traffic
 from sovdev_logger._settings.endpoint import HttpEndpoint
 from sovdev_logger._settings.otlp import OtlpSettings

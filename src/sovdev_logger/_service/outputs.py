@@ -9,12 +9,12 @@ from collections.abc import Iterator
 from dataclasses import replace
 from typing import TYPE_CHECKING, NamedTuple
 
+from sovdev_logger._delivery.otlp_resource import Resource
 from sovdev_logger._outputs.console import ConsoleHandler
 from sovdev_logger._outputs.handler import EntryFactory, OutputHandler
 from sovdev_logger._outputs.json_file import JsonFileHandler
-from sovdev_logger._outputs.otlp.resource import Resource
 from sovdev_logger._runtime.selflog import warn_once
-from sovdev_logger._service.senders import FlushableSender, batch_sender
+from sovdev_logger._service.senders import FlushableSender
 from sovdev_logger._settings.service import Settings
 from sovdev_logger._telemetry.app_providers import ApplicationProvider, application_logger_provider
 
@@ -79,11 +79,12 @@ def _otlp_logs(
         handler = LogsApiHandler(provider, name, entry_from_record)
         yield Output("otlp_logs", handler, ApplicationProvider(provider))
     elif settings.otlp.logs is not None:
+        from sovdev_logger._delivery.sender import BatchSender  # noqa: PLC0415
         from sovdev_logger._outputs.otlp.encoder import OtlpEncoder  # noqa: PLC0415
         from sovdev_logger._outputs.otlp.exporter import OtlpExporter  # noqa: PLC0415
 
         exporter = OtlpExporter(settings.otlp.logs, resource)
-        sender = batch_sender("log entries", exporter, settings.delivery)
+        sender = BatchSender("log entries", exporter, settings=settings.delivery)
         yield _remote("otlp_logs", sender, OtlpEncoder(), entry_from_record)
 
 
@@ -91,19 +92,18 @@ def _logwell(
     logwell: "LogwellSettings", delivery: "DeliverySettings", entry_from_record: EntryFactory
 ) -> Output:
     from sovdev_logger._delivery.backlog import BatchLimits  # noqa: PLC0415
-    from sovdev_logger._outputs.logwell import exporter as logwell_exporter  # noqa: PLC0415
+    from sovdev_logger._delivery.sender import BatchSender  # noqa: PLC0415
     from sovdev_logger._outputs.logwell.encoder import LogwellEncoder  # noqa: PLC0415
+    from sovdev_logger._outputs.logwell.exporter import (  # noqa: PLC0415
+        MAX_REQUEST_BYTES,
+        LogwellExporter,
+    )
 
     if logwell.queue_size is not None:
         delivery = replace(delivery, queue_max_records=logwell.queue_size)
-    sender = batch_sender(
-        "logwell records",
-        logwell_exporter.LogwellExporter(logwell),
-        delivery,
-        BatchLimits(
-            logwell.batch_size, logwell_exporter.MAX_REQUEST_BYTES, logwell.flush_interval_seconds
-        ),
-    )
+    limits = BatchLimits(logwell.batch_size, MAX_REQUEST_BYTES, logwell.flush_interval_seconds)
+    exporter = LogwellExporter(logwell)
+    sender = BatchSender("logwell records", exporter, settings=delivery, limits=limits)
     return _remote("logwell", sender, LogwellEncoder(), entry_from_record)
 
 
@@ -121,6 +121,7 @@ def _relays(
         )
         return
     from sovdev_logger._delivery.backlog import BatchLimits  # noqa: PLC0415
+    from sovdev_logger._delivery.sender import BatchSender  # noqa: PLC0415
     from sovdev_logger._outputs.relay.encoder import RelayEncoder  # noqa: PLC0415
 
     encoder = RelayEncoder()
@@ -128,9 +129,9 @@ def _relays(
     limits = BatchLimits(relay.max_in_flight, _RELAY_BATCH_BYTES)
     for number, target in enumerate(relay.targets, 1):
         name = "relay" if len(relay.targets) == 1 else f"relay_{number}"
-        sender = batch_sender(
-            f"{name.replace('_', ' ')} entries", RelayExporter(target, relay), delivery, limits
-        )
+        items = f"{name.replace('_', ' ')} entries"
+        exporter = RelayExporter(target, relay)
+        sender = BatchSender(items, exporter, settings=delivery, limits=limits)
         yield _remote(name, sender, encoder, entry_from_record)
 
 

@@ -7,11 +7,7 @@ from typing import TYPE_CHECKING, Protocol
 from sovdev_logger._delivery.results import FlushResult
 
 if TYPE_CHECKING:
-    from sovdev_logger._delivery.backlog import BatchLimits
-    from sovdev_logger._delivery.exporter import Exporter
-    from sovdev_logger._delivery.sender import BatchSender
     from sovdev_logger._delivery.worker_thread import FlushRequest
-    from sovdev_logger._settings.delivery import DeliverySettings
 
 
 class FlushableSender(Protocol):
@@ -70,15 +66,3 @@ class Senders:
         """Give a forked child queues, threads and connections of its own."""
         for sender in self._senders:
             sender.reset_after_fork()
-
-
-def batch_sender(
-    name: str,
-    exporter: "Exporter",
-    delivery: "DeliverySettings",
-    limits: "BatchLimits | None" = None,
-) -> "BatchSender":
-    """Return a sender of batches; its modules are imported for services that export."""
-    from sovdev_logger._delivery.sender import BatchSender  # noqa: PLC0415
-
-    return BatchSender(name, exporter, settings=delivery, limits=limits)

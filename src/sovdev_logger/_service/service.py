@@ -6,13 +6,13 @@ import time
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Final
 
+from sovdev_logger._delivery.otlp_resource import Resource
 from sovdev_logger._delivery.results import FlushResult
 from sovdev_logger._delivery.status import OutputStatus, Status
 from sovdev_logger._entry import identifiers
 from sovdev_logger._entry.entry import Entry, Identity
 from sovdev_logger._entry.peers import PeerResolver
 from sovdev_logger._entry.stdlib_records import is_already_logged
-from sovdev_logger._outputs.otlp.resource import Resource
 from sovdev_logger._runtime.fork import Phase, register_for_fork, unregister_for_fork
 from sovdev_logger._runtime.multiprocessing_exit import end_with_multiprocessing_child
 from sovdev_logger._runtime.own_traffic import is_own_traffic

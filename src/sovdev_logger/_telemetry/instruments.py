@@ -3,8 +3,9 @@
 from collections.abc import Iterable
 from typing import Final
 
-from opentelemetry.metrics import CallbackOptions, Meter, Observation
+from opentelemetry.metrics import CallbackOptions, MeterProvider, Observation
 
+from sovdev_logger._delivery.otlp_messages import SCOPE_VERSION
 from sovdev_logger._entry.entry import EXCEPTION_TYPE, Identity
 from sovdev_logger._telemetry.counters import (
     OVERFLOW,
@@ -25,10 +26,10 @@ Labels = dict[str, str | bool]
 
 
 class Instruments:
-    """Registers the contract's instruments on ``meter``; they read our counts when they export."""
+    """Registers the contract's instruments on a provider; they read our counts when they export."""
 
     def __init__(
-        self, meter: Meter, identity: Identity, entries: EntryCounts, spans: SpanCounts
+        self, provider: MeterProvider, identity: Identity, entries: EntryCounts, spans: SpanCounts
     ) -> None:
         self._service: Labels = {
             "service_name": identity.service_name,
@@ -37,6 +38,7 @@ class Instruments:
         self._entries = entries
         self._spans = spans
         spans.hand_over = self.record_durations
+        meter = provider.get_meter(identity.service_name, SCOPE_VERSION)
         self._durations = meter.create_histogram(
             "sovdev_operation_duration",
             unit="ms",

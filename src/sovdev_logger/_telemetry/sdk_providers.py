@@ -1,7 +1,5 @@
 """The SDK's providers of traces and metrics, feeding our own senders."""
 
-from collections.abc import Callable, Mapping
-
 from opentelemetry.context import Context
 from opentelemetry.exporter.otlp.proto.common.metrics_encoder import encode_metrics
 from opentelemetry.exporter.otlp.proto.common.trace_encoder import encode_spans
@@ -12,15 +10,18 @@ from opentelemetry.sdk.metrics import (
     ObservableCounter,
 )
 from opentelemetry.sdk.metrics.export import AggregationTemporality, InMemoryMetricReader
-from opentelemetry.sdk.resources import Resource
+from opentelemetry.sdk.resources import Resource as SdkResource
 from opentelemetry.sdk.trace import ReadableSpan, Span, SpanProcessor, TracerProvider
 from opentelemetry.trace import StatusCode
 
-from sovdev_logger._delivery.otlp_messages import as_item
+from sovdev_logger._delivery.otlp_messages import SCOPE_VERSION, as_item
+from sovdev_logger._delivery.otlp_resource import Resource
 from sovdev_logger._delivery.sender import Sender
 from sovdev_logger._entry.levels import ERROR, INFO
 from sovdev_logger._runtime.selflog import warn_once
 from sovdev_logger._runtime.turnstile import Turnstile, TurnstileCounts
+from sovdev_logger._telemetry.counters import EntryCounts, SpanCounts
+from sovdev_logger._telemetry.instruments import Instruments
 
 
 class SpanForwarder(SpanProcessor):
@@ -73,26 +74,64 @@ class SpanForwarder(SpanProcessor):
         return True
 
 
-def build_tracer_provider(
-    attributes: Mapping[str, str], forwarder: SpanForwarder
-) -> TracerProvider:
-    """Return a provider whose spans go to ``forwarder``; it is not made global."""
-    provider = TracerProvider(resource=Resource(dict(attributes)), shutdown_on_exit=False)
-    provider.add_span_processor(forwarder)
-    return provider
+class OwnTracer:
+    """A tracer of a provider of our own, which is not made global.
+
+    Attributes:
+        tracer: Its spans go to the sender.
+    """
+
+    def __init__(self, resource: Resource, sender: Sender) -> None:
+        self._resource = resource
+        self._sender = sender
+        self._start()
+
+    def counts(self) -> TurnstileCounts:
+        """Return the counts of spans before the sender had them."""
+        return self._forwarder.counts()
+
+    def reset_after_fork(self) -> None:
+        """Leave the open spans to the parent, and trace for a resource that was described anew."""
+        self._forwarder.retire()
+        self._start()
+
+    def _start(self) -> None:
+        self._forwarder = SpanForwarder(self._sender)
+        provider = TracerProvider(resource=_for_sdk(self._resource), shutdown_on_exit=False)
+        provider.add_span_processor(self._forwarder)
+        self.tracer = provider.get_tracer(self._resource.identity.service_name, SCOPE_VERSION)
 
 
-def build_meter_provider(
-    attributes: Mapping[str, str], *, delta: bool
-) -> tuple[MeterProvider, Callable[[], bytes | None]]:
-    """Return a provider, not made global, and what produces an export request of its metrics."""
-    kinds: tuple[type, ...] = (Counter, Histogram, ObservableCounter)
-    preferred = dict.fromkeys(kinds, AggregationTemporality.DELTA)
-    reader = InMemoryMetricReader(preferred_temporality=preferred if delta else None)
-    provider = MeterProvider([reader], resource=Resource(dict(attributes)), shutdown_on_exit=False)
+class OwnMeter:
+    """The instruments on a meter provider of our own, which is not made global."""
 
-    def produce() -> bytes | None:
-        data = reader.get_metrics_data()
-        return None if data is None else encode_metrics(data).SerializeToString()
+    def __init__(
+        self, resource: Resource, entries: EntryCounts, spans: SpanCounts, *, is_delta: bool
+    ) -> None:
+        self._resource = resource
+        self._entries = entries
+        self._spans = spans
+        kinds: tuple[type, ...] = (Counter, Histogram, ObservableCounter)
+        delta = dict.fromkeys(kinds, AggregationTemporality.DELTA)
+        self._temporality = delta if is_delta else None
+        self._start()
 
-    return provider, produce
+    def export(self) -> bytes | None:
+        """Return an export request of the metrics so far, None without any."""
+        metrics = self._reader.get_metrics_data()
+        return None if metrics is None else encode_metrics(metrics).SerializeToString()
+
+    def reset_after_fork(self) -> None:
+        """Take another provider: the parent's may hold locks that nobody is left to release."""
+        self._start()
+
+    def _start(self) -> None:
+        self._reader = InMemoryMetricReader(preferred_temporality=self._temporality)
+        provider = MeterProvider(
+            [self._reader], resource=_for_sdk(self._resource), shutdown_on_exit=False
+        )
+        Instruments(provider, self._resource.identity, self._entries, self._spans)
+
+
+def _for_sdk(resource: Resource) -> SdkResource:
+    return SdkResource(dict(resource.attributes))

@@ -5,9 +5,9 @@ from typing import Final
 
 from sovdev_logger._delivery.http_transport import HttpExporter, HttpResult, HttpTransport
 from sovdev_logger._delivery.otlp_messages import read_partial_success, wrap
+from sovdev_logger._delivery.otlp_resource import Resource
 from sovdev_logger._delivery.results import SendResult
 from sovdev_logger._delivery.verdict import judge_failure
-from sovdev_logger._outputs.otlp.resource import Resource
 from sovdev_logger._settings.endpoint import HttpEndpoint
 
 
