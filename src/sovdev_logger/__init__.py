@@ -43,6 +43,7 @@ if TYPE_CHECKING:
         sovdev_initialize_environment,
     )
     from sovdev_logger._telemetry.spans import SovdevSpan
+    from sovdev_logger.integrations._request import sovdev_request_id
     from sovdev_logger.integrations.stdlib import sovdev_capture_logging
 
 __all__ = [
@@ -68,6 +69,7 @@ __all__ = [
     "sovdev_log",
     "sovdev_log_job_progress",
     "sovdev_log_job_status",
+    "sovdev_request_id",
     "sovdev_set_context",
     "sovdev_shutdown",
     "sovdev_span",
@@ -79,8 +81,8 @@ __all__ = [
 ]
 
 
-# Not every program uses these, and what they need is not small: each is imported when asked for.
-_ELSEWHERE = {
+# Imported on first use: few programs need these, and their dependencies are heavy.
+_HOMES = {
     "ConnectionResult": "_api.connection_check",
     "OutputStatus": "_delivery.status",
     "SamplingStatus": "_delivery.status",
@@ -92,6 +94,7 @@ _ELSEWHERE = {
     "sovdev_exit": "_profiles.start",
     "sovdev_initialize_environment": "_profiles.start",
     "sovdev_inject_headers": "_api.spans",
+    "sovdev_request_id": "integrations._request",
     "sovdev_span": "_api.spans",
     "sovdev_test_connection": "_api.connection_check",
     "sovdev_test_otlp_connection": "_api.connection_check",
@@ -100,17 +103,13 @@ _ELSEWHERE = {
 
 
 def __getattr__(name: str) -> object:
-    if name in _ELSEWHERE:
-        from importlib import import_module  # noqa: PLC0415 - only where it is needed
-
-        found: object = getattr(import_module(f"{__name__}.{_ELSEWHERE[name]}"), name)
-        globals()[name] = found
-        return found
     if name == "__version__":
         from importlib.metadata import version  # noqa: PLC0415 - asked for rarely, costs 20 ms
 
         return version("sovdev-logger")
-    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    from sovdev_logger._runtime.lazy_imports import import_name  # noqa: PLC0415 - rarely needed
+
+    return import_name(__name__, _HOMES, name)
 
 
 def __dir__() -> list[str]:

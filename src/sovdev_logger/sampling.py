@@ -1,4 +1,4 @@
-"""Adaptive sampling: which entries are kept, and which are counted and left out.
+"""Adaptive sampling: which entries are kept, and which are only counted.
 
 Switched on for a service with ``SOVDEV_SAMPLING``, and for any application with
 
@@ -29,22 +29,20 @@ __all__ = [
 ]
 
 _HOMES = {
-    "AdaptiveLogging": "configure",
-    "AdaptiveSampler": "filter",
-    "configure_adaptive_logging": "configure",
-    "get_logger": "configure",
-    "pattern_of": "signature",
-    "signature_of": "signature",
+    "AdaptiveLogging": "_sampling.configure",
+    "AdaptiveSampler": "_sampling.filter",
+    "configure_adaptive_logging": "_sampling.configure",
+    "get_logger": "_sampling.configure",
+    "pattern_of": "_sampling.signature",
+    "signature_of": "_sampling.signature",
 }
 
 
 def __getattr__(name: str) -> Any:
     # A service that does not sample does not pay for the import.
-    if name not in _HOMES:
-        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    from importlib import import_module  # noqa: PLC0415
+    from sovdev_logger._runtime.lazy_imports import import_name  # noqa: PLC0415 - rarely needed
 
-    return getattr(import_module(f"sovdev_logger._sampling.{_HOMES[name]}"), name)
+    return import_name(__name__, _HOMES, name)
 
 
 if __name__ == "__main__":

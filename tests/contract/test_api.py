@@ -80,7 +80,7 @@ def test_the_positional_order_and_the_names_are_fixed() -> None:
 def test_everything_public_is_exported_and_documented() -> None:
     public = {
         name
-        for name, value in {**vars(sovdev_logger), **sovdev_logger._ELSEWHERE}.items()
+        for name, value in {**vars(sovdev_logger), **sovdev_logger._HOMES}.items()
         if not name.startswith("_") and not inspect.ismodule(value)
     } - {"TYPE_CHECKING"}
     assert {name for name in dir(sovdev_logger) if not name.startswith("_")} == public

@@ -16,7 +16,7 @@ from starlette.routing import Mount, Route
 from starlette.websockets import WebSocketDisconnect
 
 import sovdev_logger as log
-from sovdev_logger.integrations._request import sovdev_request_id
+from sovdev_logger import sovdev_request_id
 from sovdev_logger.integrations.asgi import AsgiRequest, SovdevMiddleware, configure_fastapi
 from sovdev_logger.integrations.stdlib import sovdev_capture_logging
 from sovdev_logger.testing import Captured, capture

@@ -8,7 +8,8 @@ import flask
 import pytest
 
 import sovdev_logger as log
-from sovdev_logger.integrations._request import sovdev_request_id
+from sovdev_logger import sovdev_request_id
+from sovdev_logger.integrations import requests
 from sovdev_logger.integrations.flask import init_app
 from sovdev_logger.integrations.stdlib import sovdev_capture_logging
 from sovdev_logger.testing import Captured, capture
@@ -175,3 +176,7 @@ def test_the_span_of_other_instrumentation_is_used(logged: Captured) -> None:
         make_app().test_client().get("/items/1").close()
     theirs = f"{span.get_span_context().span_id:016x}"
     assert [entry["span_id"] for entry in logged.entries] == [theirs, theirs]
+
+
+def test_code_that_imports_the_request_id_from_its_first_place_goes_on() -> None:
+    assert requests.sovdev_request_id is sovdev_request_id

@@ -9,7 +9,7 @@ import fastapi
 import flask
 
 import sovdev_logger as log
-from sovdev_logger.integrations._request import sovdev_request_id
+from sovdev_logger import sovdev_request_id
 from sovdev_logger.integrations.asgi import configure_fastapi
 from sovdev_logger.integrations.flask import init_app
 

@@ -1,4 +1,4 @@
-"""The request id, under the name of this module's first versions."""
+"""``sovdev_request_id`` for code written when it had to be imported from here."""
 
 from sovdev_logger.integrations._request import sovdev_request_id
 

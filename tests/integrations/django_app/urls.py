@@ -8,7 +8,7 @@ from django.http import HttpRequest, HttpResponse, JsonResponse, StreamingHttpRe
 from django.urls import path
 
 import sovdev_logger as log
-from sovdev_logger.integrations._request import sovdev_request_id
+from sovdev_logger import sovdev_request_id
 
 
 def resolve(request: HttpRequest) -> dict[str, Any]:
