@@ -1,4 +1,4 @@
-"""Where a server is, what it is sent besides the entries, and when a credential may go there."""
+"""Servers: their URLs, headers and TLS, and when a credential may travel to them."""
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field

@@ -52,6 +52,7 @@ URL: Final = Kind("an http:// or https:// URL", lambda text: text if split_http_
 PAIRS: Final = Kind("key=value,key=value with percent-encoded values", str)
 TIMEOUT_KIND: Final = Kind("a positive number of milliseconds", _timeout, _show_milliseconds)
 INTERVAL: Final = Kind("a whole number of at least 1", _interval, _show_milliseconds)
+FILE: Final = Kind("a file", str)
 HTTP_PROTOBUF: Final = Kind("http/protobuf", str)
 
 ENDPOINT: Final = Variable("OTEL_EXPORTER_OTLP_ENDPOINT", URL, None)
@@ -70,14 +71,14 @@ COMPRESSION: Final = Variable(
 )
 """How requests are compressed."""
 
-CERTIFICATE: Final = Variable("OTEL_EXPORTER_OTLP_CERTIFICATE", TEXT, None)
-"""A file: the authorities that are trusted instead of the system's."""
+CERTIFICATE: Final = Variable("OTEL_EXPORTER_OTLP_CERTIFICATE", FILE, None)
+"""The authorities that are trusted instead of the system's."""
 
-CLIENT_CERTIFICATE: Final = Variable("OTEL_EXPORTER_OTLP_CLIENT_CERTIFICATE", TEXT, None)
-"""A file: the certificate that is shown to the collector."""
+CLIENT_CERTIFICATE: Final = Variable("OTEL_EXPORTER_OTLP_CLIENT_CERTIFICATE", FILE, None)
+"""The certificate that is shown to the collector."""
 
-CLIENT_KEY: Final = Variable("OTEL_EXPORTER_OTLP_CLIENT_KEY", TEXT, None)
-"""A file: the key of that certificate."""
+CLIENT_KEY: Final = Variable("OTEL_EXPORTER_OTLP_CLIENT_KEY", FILE, None)
+"""The key of that certificate."""
 
 PROTOCOL: Final = Variable("OTEL_EXPORTER_OTLP_PROTOCOL", HTTP_PROTOBUF, "http/protobuf")
 """Anything else leads to one warning, and HTTP with protobuf is used."""

@@ -1,4 +1,4 @@
-"""The rule book of services: which variables say who a process is and where it logs."""
+"""The variables of profiles: who a process is, and where it logs."""
 
 import os
 import re

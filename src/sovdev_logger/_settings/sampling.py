@@ -1,4 +1,4 @@
-"""What a user can set about sampling, and where LipService is."""
+"""The variables of sampling, and where LipService is."""
 
 from dataclasses import dataclass, replace
 from typing import Final

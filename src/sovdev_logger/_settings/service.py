@@ -1,4 +1,4 @@
-"""The settings of a service: the environment, read once and checked in one place."""
+"""The settings of a service, read from the environment once."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
@@ -44,10 +44,22 @@ TO_FILE: Final = Variable("LOG_TO_FILE", FLAG, True)
 """Write the JSON file and the error file."""
 
 LOG_FILE_PATH: Final = Variable("LOG_FILE_PATH", PATH, Path("logs", "dev.log"))
-"""The JSON file; ``~`` is the home folder, missing folders are made."""
+"""The JSON file."""
+
+LOG_FILE_MAX_BYTES: Final = Variable("LOG_FILE_MAX_BYTES", whole_number(), 50 * 1024 * 1024)
+"""The JSON file rotates before it is larger; 0 switches rotation off."""
+
+LOG_FILE_BACKUP_COUNT: Final = Variable("LOG_FILE_BACKUP_COUNT", whole_number(), 5)
+"""Old JSON files that are kept; 0 switches rotation off."""
 
 ERROR_LOG_PATH: Final = Variable("ERROR_LOG_PATH", PATH, Path("logs", "error.log"))
 """The error file: the entries from error up."""
+
+ERROR_LOG_MAX_BYTES: Final = Variable("ERROR_LOG_MAX_BYTES", whole_number(), 10 * 1024 * 1024)
+"""The error file rotates before it is larger; 0 switches rotation off."""
+
+ERROR_LOG_BACKUP_COUNT: Final = Variable("ERROR_LOG_BACKUP_COUNT", whole_number(), 3)
+"""Old error files that are kept; 0 switches rotation off."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,23 +67,8 @@ class FileSettings:
     """One rotating file: where it is, when it rotates and how many old ones are kept."""
 
     path: Path
-
-    max_bytes: int = variable("LOG_FILE_MAX_BYTES", whole_number(), 50 * 1024 * 1024)
-    """The JSON file rotates before it is larger; 0 switches rotation off."""
-
-    backup_count: int = variable("LOG_FILE_BACKUP_COUNT", whole_number(), 5)
-    """Old JSON files that are kept; 0 switches rotation off."""
-
-
-@dataclass(frozen=True, slots=True)
-class ErrorFileSettings(FileSettings):
-    """The same for the error file."""
-
-    max_bytes: int = variable("ERROR_LOG_MAX_BYTES", whole_number(), 10 * 1024 * 1024)
-    """The error file rotates before it is larger; 0 switches rotation off."""
-
-    backup_count: int = variable("ERROR_LOG_BACKUP_COUNT", whole_number(), 3)
-    """Old error files that are kept; 0 switches rotation off."""
+    max_bytes: int
+    backup_count: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -117,15 +114,11 @@ def read_settings(environ: Mapping[str, str]) -> Settings:
     """
     env = EnvironmentReader(environ)
     otlp = read_otlp(env)
-    file = error_file = None
-    if env.read(TO_FILE):
-        file = env.settings(FileSettings, path=env.read(LOG_FILE_PATH))
-        error_file = env.settings(ErrorFileSettings, path=env.read(ERROR_LOG_PATH))
     settings = env.settings(
         Settings,
         console=env.read(CONSOLE._replace(default=not otlp.enabled)),
-        file=file,
-        error_file=error_file,
+        file=_file(env, LOG_FILE_PATH, LOG_FILE_MAX_BYTES, LOG_FILE_BACKUP_COUNT),
+        error_file=_file(env, ERROR_LOG_PATH, ERROR_LOG_MAX_BYTES, ERROR_LOG_BACKUP_COUNT),
         otlp=otlp,
         delivery=read_delivery(env, env.read(LOG_FILE_PATH).parent),
         sampling=read_sampling(env),
@@ -133,3 +126,11 @@ def read_settings(environ: Mapping[str, str]) -> Settings:
         relay=read_relay(env),
     )
     return replace(settings, problems=tuple(dict.fromkeys(env.problems)))
+
+
+def _file(
+    env: EnvironmentReader, path: Variable[Path], size: Variable[int], count: Variable[int]
+) -> FileSettings | None:
+    if not env.read(TO_FILE):
+        return None
+    return FileSettings(env.read(path), env.read(size), env.read(count))
