@@ -132,7 +132,10 @@ def test_what_is_no_message_ends_the_call(junk: bytes) -> None:
     with server(answering(answer)) as target:
         status = call(target).status
         assert status is not None
-        assert (status.code, "no gRPC message" in status.details) == (StatusCode.UNAVAILABLE, True)
+        assert (status.code, "not a gRPC message" in status.details) == (
+            StatusCode.UNAVAILABLE,
+            True,
+        )
 
 
 def test_a_reset_and_a_goaway_end_the_call() -> None:
@@ -179,7 +182,7 @@ def test_a_connection_that_went_away_meanwhile_is_noticed() -> None:
         connection = GrpcConnection(target, None, soon())
         deadline = time.monotonic() + 10
         while connection.is_open and time.monotonic() < deadline:
-            connection.look()
+            connection.poll()
         assert not connection.is_open
         assert connection.status is not None
         assert connection.status.code is StatusCode.UNAVAILABLE

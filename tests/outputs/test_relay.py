@@ -214,7 +214,7 @@ def test_being_turned_away_is_told_loudly_and_asked_rarely(
     said = capsys.readouterr().err
     assert said.count("turns us away") == 1
     assert f"{code.name}: who are you" in said
-    assert "this is no outage" in said
+    assert "this is not an outage" in said
     found = status()
     assert (found.delivered, found.dropped, found.repeated) == (0, 0, 0)
 
@@ -440,7 +440,7 @@ def test_an_acknowledgement_that_is_none_breaks_the_stream(
     relay.junk = b"\x0b\xff"
     log(5)
     sovdev_flush()
-    assert "no acknowledgement" in str(status().last_error)
+    assert "unreadable acknowledgement" in str(status().last_error)
     assert (status().delivered, status().dropped) == (0, 0)
     relay.junk = None
     relay.wait_for(lambda r: len(set(r.ids)) == 5 and status().delivered == 5)

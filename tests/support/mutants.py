@@ -70,15 +70,15 @@ def rotation_has_no_lock() -> None:
         yield True
 
     json_file.rotation_lock = unlocked
-    look = JsonFileHandler._look_at_the_path
-    JsonFileHandler._look_at_the_path = lambda self, now: (  # type: ignore[method-assign]
+    look = JsonFileHandler._check_path
+    JsonFileHandler._check_path = lambda self, now: (  # type: ignore[method-assign]
         look(self, now) if self._descriptor == -1 else None
     )
 
 
 def file_never_reopens() -> None:
-    look = JsonFileHandler._look_at_the_path
-    JsonFileHandler._look_at_the_path = lambda self, now: (  # type: ignore[method-assign]
+    look = JsonFileHandler._check_path
+    JsonFileHandler._check_path = lambda self, now: (  # type: ignore[method-assign]
         look(self, now) if self._descriptor == -1 else None
     )
 

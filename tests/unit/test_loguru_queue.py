@@ -54,7 +54,7 @@ def test_a_disk_that_hangs_is_waited_for_once(queue: InProcessQueue, pauses: lis
     assert not pauses
     with pytest.raises(Full):
         queue.put("one too many")
-    assert sum(pauses) == pytest.approx(loguru_queue._PATIENCE_SECONDS, abs=0.01)
+    assert sum(pauses) == pytest.approx(loguru_queue._ROOM_TIMEOUT_SECONDS, abs=0.01)
     pauses.clear()
     for _ in range(100):
         with pytest.raises(Full):

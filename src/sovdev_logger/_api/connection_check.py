@@ -1,4 +1,4 @@
-"""Checks of connections: whether a server takes what would be sent, without logging anything."""
+"""Connection checks: whether a server accepts what would be sent; nothing is logged."""
 
 import os
 import threading
@@ -40,7 +40,7 @@ class ConnectionResult:
         output: ``logs``, ``metrics`` or ``traces`` (over OTLP), ``logwell`` or ``relay``.
         endpoint: Where the server is; None when the output is off.
         reached: Something answered; over OTLP: 200, 202, 204, or 400 for the empty request.
-        accepted: It is such a server, and takes what we send.
+        accepted: It is such a server, and accepts what we send.
         status: The HTTP status, or gRPC's code; None when there was no answer.
         message: What that means, and what to do about it.
         elapsed_seconds: How long the answer took.
@@ -62,7 +62,7 @@ class ConnectionResult:
 
 @dataclass(frozen=True, slots=True)
 class ConnectionReport:
-    """What ``sovdev_test_otlp_connection`` found, one result a signal."""
+    """The results of ``sovdev_test_otlp_connection``, one a signal."""
 
     logs: ConnectionResult
     metrics: ConnectionResult
@@ -78,7 +78,7 @@ class ConnectionReport:
 def sovdev_test_connection(
     output: str, timeout: float = DEFAULT_TIMEOUT_SECONDS
 ) -> ConnectionResult:
-    """Ask the server of an output whether it takes what would be sent; store nothing there.
+    """Ask the server of an output whether it accepts what would be sent; store nothing there.
 
     Args:
         output: ``logwell`` or ``relay``.
@@ -137,7 +137,7 @@ def _timed(check: _Check, settings: Settings, timeout: float) -> ConnectionResul
 
 
 def _off(settings: Settings, output: str, variable: str) -> ConnectionResult:
-    """Return that an output is off, and what is wrong with its variables if something is."""
+    """Return the result of an output that is off, and why."""
     prefix = variable.partition("_")[0]
     problems = " ".join(
         problem.message for problem in settings.problems if problem.variable.startswith(prefix)
@@ -151,7 +151,7 @@ def _no_answer(output: str, endpoint: str | None, message: str) -> ConnectionRes
     )
 
 
-# What the checks need is imported in them: a service without an output has no use for it.
+# Each check imports what it needs: a service without an output has no use for it.
 
 
 def _check_otlp(signal: str, settings: Settings, timeout: float) -> ConnectionResult:

@@ -15,12 +15,12 @@ _HIDDEN: Final = ("HEADERS", "API_KEY", "BEARER_TOKEN")
 
 @dataclass(frozen=True, slots=True)
 class ConfigReport:
-    """What ``sovdev_validate_config`` found.
+    """The result of ``sovdev_validate_config``.
 
     Attributes:
         settings: The variables that are set; header values are not shown.
-        missing: What is not set although most services want it, one sentence each.
-        doubtful: What is set and cannot be meant, one sentence each.
+        missing: Settings that most services want and that are not set, one sentence each.
+        doubtful: Settings that are probably mistakes, one sentence each.
     """
 
     settings: Mapping[str, str] = field(default_factory=dict)

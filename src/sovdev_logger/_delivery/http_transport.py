@@ -33,8 +33,8 @@ class HttpResult:
     Attributes:
         status: The HTTP status, None when there was no answer.
         body: The first 64 KiB of the answer.
-        retry_after_seconds: What the server asked to wait, at most 300.
-        error: What went wrong when there was no answer.
+        retry_after_seconds: How long the server asked to wait, at most 300.
+        error: Why there was no answer.
         was_sent: Whether the server may have got the request; False if there was no connection.
     """
 
@@ -64,8 +64,7 @@ class HttpTransport:
     """Posts bodies to one target over a connection that is kept; for one thread at a time.
 
     TLS is verified against the system's authorities or the target's own. Redirects are not
-    followed and proxies from the environment are not used: what carries credentials goes where it
-    was told to, or nowhere.
+    followed and proxies from the environment are not used: credentials go to the target only.
     """
 
     def __init__(
@@ -97,7 +96,7 @@ class HttpTransport:
         codecs.lookup("idna")
 
     def post(self, body: bytes, timeout_seconds: float | None = None) -> HttpResult:
-        """Post a body and return the answer; raises nothing.
+        """Post a body and return the answer; never raises.
 
         Args:
             body: The request's content, compressed here if the target asks for it.
@@ -112,7 +111,7 @@ class HttpTransport:
         body: bytes | None = None,
         timeout_seconds: float | None = None,
     ) -> HttpResult:
-        """Send a request to a path of the target's host and return the answer; raises nothing."""
+        """Send a request to a path of the target's host and return the answer; never raises."""
         timeout = min(self._target.timeout_seconds, timeout_seconds or float("inf"))
         self._is_connected = False
         try:

@@ -1,4 +1,4 @@
-"""What an HTTP answer that is no success is about: the payload, the sender, or the moment."""
+"""Judges failed HTTP answers: whether the payload, the sender or the moment is to blame."""
 
 from typing import Final
 

@@ -14,7 +14,7 @@ from sovdev_logger._runtime.selflog import warn_once
 from sovdev_logger._runtime.stderr import write_and_flush
 
 _TIME_OF_DAY: Final = slice(11, 23)
-"""The part of an ISO timestamp that a console shows: 12:00:00.123."""
+"""The part of an ISO timestamp that the console shows: 12:00:00.123."""
 _TRACE_DIGITS: Final = 8
 _MAX_PLACE_WIDTH: Final = 60
 _INDENT: Final = "    "
@@ -33,7 +33,7 @@ _LEVEL_COLOURS: Final = {
 
 
 def _escapes() -> dict[int, str]:
-    """Map what could end a line, move the cursor or reorder text to a visible escape."""
+    """Map characters that end a line, move the cursor or reorder text to visible escapes."""
     controls = [*range(0x20), *range(0x7F, 0xA0)]
     separators_and_bidi = [0x061C, 0x200E, 0x200F, 0x2028, 0x2029, *range(0x202A, 0x202F)]
     isolates = [*range(0x2066, 0x206A), 0xFEFF]
@@ -47,7 +47,7 @@ _ESCAPES: Final = _escapes()
 
 
 def one_line(text: str) -> str:
-    """Return ``text`` so that it cannot end the line, or colour or reorder what is shown."""
+    """Return ``text`` with escapes for what would end the line, colour it or reorder it."""
     return text if text.isascii() and text.isprintable() else text.translate(_ESCAPES)
 
 
@@ -59,7 +59,7 @@ def wants_colour(stream: object, environ: Mapping[str, str]) -> bool:
         return environ["FORCE_COLOR"] != "0"
     try:
         return bool(stream.isatty()) and environ.get("TERM") != "dumb"  # type: ignore[attr-defined]
-    except Exception:  # noqa: BLE001 - a stream that cannot say is no terminal
+    except Exception:  # noqa: BLE001 - a stream without an answer is not a terminal
         return False
 
 
@@ -98,20 +98,17 @@ class ConsoleHandler(OutputHandler):
 
     def _for_people(self, entry: Entry, stream: TextIO) -> str:
         where = place(entry)
-        # As wide as the widest place so far, within reason: messages line up from line to line.
+        # As wide as the widest place so far, within reason, so that messages line up.
         self._width = max(self._width, min(len(where), _MAX_PLACE_WIDTH))
         return render(entry, f"{where:<{self._width}}", wants_colour(stream, self._environ))
 
     def report(self, error: Exception) -> str:
-        """Say the lost line once, in case that stderr is still open for us."""
+        """Warn once about the lost line, in case stderr still takes a warning."""
         warn_once(
             f"console:{type(error).__name__}",
             f"cannot write to the console: {error}; set LOG_TO_CONSOLE=false if there is none.",
         )
         return in_few_words(error)
-
-    def flush(self) -> None:
-        """Do nothing: each line is flushed when it is written."""
 
 
 def place(entry: Entry) -> str:

@@ -1,4 +1,4 @@
-"""What the outputs share: a stdlib handler that parks re-entry and never raises."""
+"""The base of every output: a stdlib handler that parks re-entrant entries and never raises."""
 
 import logging
 from collections.abc import Callable
@@ -14,34 +14,35 @@ from sovdev_logger._runtime.atomic_counter import AtomicCounter
 from sovdev_logger._runtime.turnstile import Turnstile
 
 EntryFactory = Callable[[logging.LogRecord], Entry | None]
-"""Makes the entry of a record that plain logging made; None leaves the record out."""
+"""Makes the entry of a record that plain logging made; None skips the record."""
 
 
 class OutputHandler(logging.Handler):
     """Writes finished entries one at a time, from any thread, signal handler or finalizer.
 
-    A subclass implements ``write``. An exception out of it is counted, said by ``report`` and goes
-    no further. Closing an output does not end it: whoever closes all handlers of a process (such as
-    ``logging.config.dictConfig``) must not silence the service, so the next entry reopens it.
+    A subclass implements ``write``. An exception out of it is counted and passed to ``report``, and
+    goes no further. Closing an output does not end it: whoever closes all handlers of a process
+    (such as ``logging.config.dictConfig``) must not silence the service, so the next entry reopens
+    it. ``flush`` does nothing, as in stdlib: ``sovdev_flush`` waits for delivery, with a deadline.
 
     The service's logger calls ``submit`` with an entry, or, when other handlers listen to the same
     logger too, ``handle`` with a stdlib record; the result is the same.
     """
 
     leaves_machine: ClassVar[bool] = False
-    """Whether what is written leaves the machine, which sampling saves first."""
+    """Whether entries leave the machine; sampling saves on these outputs first."""
 
     def __init__(self, entry_from_record: EntryFactory, level: int = logging.NOTSET) -> None:
         super().__init__(level)
         self.is_sampled = self.leaves_machine
-        self._count_left_out()
+        self._reset_sampled_out()
         self._entry_from_record = entry_from_record
         self._ledger = Ledger()
         self._passed_before_failure = 0
         self._turnstile = Turnstile(self.write, self._fail)
 
     def submit(self, entry: Entry) -> None:
-        """Write an entry that no record exists for yet."""
+        """Write an entry that has no stdlib record yet."""
         if self.is_sampled and entry.sample_rate == NOT_SAMPLED:
             self.count_sampled_out()
         elif self.filters:
@@ -49,7 +50,7 @@ class OutputHandler(logging.Handler):
         else:
             self._turnstile.submit(entry)
 
-    def _count_left_out(self) -> None:
+    def _reset_sampled_out(self) -> None:
         self._sampled_out = AtomicCounter()
         self.count_sampled_out = self._sampled_out.increment
 
@@ -78,7 +79,7 @@ class OutputHandler(logging.Handler):
         raise NotImplementedError
 
     def write_parked(self) -> None:
-        """Write what this thread parked here, if it is inside; its outer frame may never go on."""
+        """Write what this thread parked while inside ``write``, which may never go on."""
         self._turnstile.drain_parked(self.write_bypassing)
 
     def write_bypassing(self, entry: Entry) -> None:
@@ -86,31 +87,31 @@ class OutputHandler(logging.Handler):
         self.write(entry)
 
     def wait_until_written(self, deadline: float) -> None:
-        """Wait until what was taken is written, for an output that writes later."""
+        """Wait until every submitted entry is written, for an output that writes later."""
 
     def report(self, error: Exception) -> str:
-        """Say what went wrong, once, and how to mend it; return the reason in a few words."""
+        """Warn once about what went wrong and how to fix it; return the reason in a few words."""
         raise NotImplementedError
 
     def status(self) -> OutputStatus:
-        """Return what became of every entry so far. Any thread may ask, at any moment."""
-        status, left_out = self.ledger(), self._sampled_out.value()
-        return replace(status, logged=status.logged + left_out, sampled_out=left_out)
+        """Return the ledger of every entry so far, at any moment and in any thread."""
+        ledger, sampled_out = self.ledger(), self._sampled_out.value()
+        return replace(ledger, logged=ledger.logged + sampled_out, sampled_out=sampled_out)
 
     def ledger(self) -> OutputStatus:
-        """Return what became of the entries that were not left out."""
-        fates = self._ledger.counts  # first: nothing has a fate before it was given to us
-        counts = self._turnstile.counts()
-        if counts.passed > self._passed_before_failure:
+        """Return the ledger of the entries that were not sampled out."""
+        dropped = self._ledger.counts.dropped  # first: no entry is dropped before it is submitted
+        entries = self._turnstile.counts()
+        if entries.passed > self._passed_before_failure:
             self._ledger.succeed()
-        fates = Counts(counts.passed, dropped=fates.dropped)
-        return self._ledger.status(fates, counts.submitted, counts.drops)
+        counts = Counts(entries.passed, dropped=dropped)
+        return self._ledger.status(counts, entries.submitted, entries.drops)
 
     def reset_after_fork(self) -> None:
-        """Start the book of a forked child."""
+        """Start an empty ledger in a forked child."""
         self._ledger = Ledger()
         self._passed_before_failure = 0
-        self._count_left_out()
+        self._reset_sampled_out()
 
     def _fail(self, error: Exception) -> None:
         reason = self.report(error)

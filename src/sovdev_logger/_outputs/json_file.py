@@ -16,8 +16,8 @@ from sovdev_logger._entry.entry import Entry
 from sovdev_logger._entry.stdlib_records import ENTRY_ATTRIBUTE, record_of_entry
 from sovdev_logger._outputs.handler import EntryFactory, OutputHandler
 from sovdev_logger._outputs.rotation import (
-    PATIENCE_SECONDS,
-    SHORT_PATIENCE_SECONDS,
+    LOCK_TIMEOUT_SECONDS,
+    SHORT_LOCK_TIMEOUT_SECONDS,
     rotation_lock,
     shift_backups,
 )
@@ -30,12 +30,12 @@ _LAST_STANDARD_DESCRIPTOR: Final = 2
 _FILE_MODE: Final = 0o644
 
 _PATH_CHECK_INTERVAL_NS: Final = 1_000_000
-"""How long a rename by somebody else may go unnoticed: a look at the path costs as much as the
-write, and what is written meanwhile is in the renamed file, not lost."""
+"""How long a rename by another process may go unnoticed. Checking the path costs as much as the
+write; lines written meanwhile are in the renamed file, not lost."""
 
 _CAREFUL_BYTES: Final = 4 * 1024 * 1024
-"""So near to the limit each write asks for the size first. Farther away it is enough to know it as
-it was at the last look at the path: several processes do not write as much meanwhile."""
+"""This near to the limit each write checks the size first. Farther away the size at the last check
+of the path will do: several processes do not write as much meanwhile."""
 
 _NO_LIMIT: Final = float("inf")
 
@@ -63,7 +63,7 @@ class EntryFormatter(BaseJsonFormatter):
     def format(self, record: logging.LogRecord) -> str:
         """Return the entry as one line of JSON, without a newline."""
         entry: Entry | None = record.__dict__.get(ENTRY_ATTRIBUTE)
-        if entry is None or not entry.fields:  # left out by sampling, but another handler wants it
+        if entry is None or not entry.fields:  # sampled out, but another handler wants it
             return super().format(record)
         return entry.line()[:-1].decode()
 
@@ -78,8 +78,8 @@ class JsonFileHandler(OutputHandler):
     The descriptor is append-only, so lines of several threads and processes never mix. Before a
     line that would pass ``max_bytes`` the file is renamed to ``.1``, older ones move up, and what
     exceeds ``backup_count`` goes; a limit or a count of 0 switches rotation off. A file that was
-    renamed or removed by somebody else is reopened. Folders are made when missing. Writing that
-    fails is said once on stderr and tried again with the next entry.
+    renamed or removed by another process is reopened. Missing folders are created. A failing write
+    causes one warning and is tried again with the next entry.
     """
 
     def __init__(
@@ -103,7 +103,7 @@ class JsonFileHandler(OutputHandler):
         self._inode = 0
         self._size = 0
         self._checked_ns = 0
-        self._gave_up_ns = 0
+        self._lock_failed_ns = 0
         self._torn = False
 
     def write(self, entry: Entry) -> None:
@@ -115,7 +115,7 @@ class JsonFileHandler(OutputHandler):
         size = len(line)
         # In either direction: the clock may be set back.
         if abs(entry.time_ns - self._checked_ns) >= _PATH_CHECK_INTERVAL_NS:
-            self._look_at_the_path(entry.time_ns)
+            self._check_path(entry.time_ns)
         if self._size + size > self._careful_from:
             self._keep_within_limit(size)
         if self._torn:
@@ -135,7 +135,7 @@ class JsonFileHandler(OutputHandler):
             os.close(descriptor)
 
     def report(self, error: Exception) -> str:
-        """Say once what to do, and start afresh with the next entry."""
+        """Warn once with what to do, and check the path again with the next entry."""
         self._checked_ns = 0
         reason = in_few_words(error)
         warn_once(
@@ -145,16 +145,13 @@ class JsonFileHandler(OutputHandler):
         )
         return reason
 
-    def flush(self) -> None:
-        """Do nothing: every line is handed to the system when it is logged."""
-
     def close(self) -> None:
         """Close the file; the next entry opens it again."""
         self._turnstile.run(self._close_descriptor)
         super().close()
 
     def _write_rest(self, rest: bytes) -> None:
-        """Finish a line of which a nearly full disk took a part, or raise why not."""
+        """Write the rest of a line that a nearly full disk cut, or raise OSError."""
         self._torn = True
         written = self._write(self._descriptor, rest)
         self._size += written
@@ -162,19 +159,19 @@ class JsonFileHandler(OutputHandler):
             raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
         self._torn = False
 
-    def _look_at_the_path(self, now_ns: int) -> None:
-        """Make sure that the descriptor is the file at the path, and know its size."""
-        if self._descriptor == _CLOSED or not self._is_at_the_path():
+    def _check_path(self, now_ns: int) -> None:
+        """Open the file at the path unless the descriptor is that file, and update its size."""
+        if self._descriptor == _CLOSED or not self._is_at_path():
             self._open()
         self._checked_ns = now_ns
 
-    def _is_at_the_path(self) -> bool:
+    def _is_at_path(self) -> bool:
         try:
             ours = os.fstat(self._descriptor)
         except OSError:
             ours = None
         if ours is None or ours.st_ino != self._inode:
-            # Somebody closed every descriptor, as daemons do: this number is not ours to close.
+            # The process closed every descriptor, as daemons do: the number is no longer ours.
             self._descriptor = _CLOSED
             return False
         self._size = ours.st_size
@@ -190,15 +187,15 @@ class JsonFileHandler(OutputHandler):
         except FileNotFoundError:
             self.path.parent.mkdir(parents=True, exist_ok=True)
             self._descriptor = _open_for_appending(self._path_text)
-        found = os.fstat(self._descriptor)
-        self._inode, self._size = found.st_ino, found.st_size
+        status = os.fstat(self._descriptor)
+        self._inode, self._size = status.st_ino, status.st_size
         # A device or a pipe as log file must not be renamed away.
-        can_rotate = self._max_bytes and stat.S_ISREG(found.st_mode)
+        can_rotate = self._max_bytes and stat.S_ISREG(status.st_mode)
         self._limit = self._max_bytes if can_rotate else _NO_LIMIT
         self._careful_from = self._limit - _CAREFUL_BYTES
 
     def _keep_within_limit(self, needed: int) -> None:
-        """Rotate if the line does not fit, whoever wrote what is there."""
+        """Rotate if the line does not fit after what all processes have written."""
         with suppress(OSError):
             self._size = os.fstat(self._descriptor).st_size
         if self._size + needed > self._limit:
@@ -206,16 +203,16 @@ class JsonFileHandler(OutputHandler):
 
     def _rotate(self, needed: int) -> None:
         """Rotate, unless another process just did."""
-        if abs(self._checked_ns - self._gave_up_ns) < _ROTATION_RETRY_NS:
+        if abs(self._checked_ns - self._lock_failed_ns) < _ROTATION_RETRY_NS:
             return
-        timeout_seconds = SHORT_PATIENCE_SECONDS if self._gave_up_ns else PATIENCE_SECONDS
-        with rotation_lock(self.path, timeout_seconds) as is_held:
+        timeout = SHORT_LOCK_TIMEOUT_SECONDS if self._lock_failed_ns else LOCK_TIMEOUT_SECONDS
+        with rotation_lock(self.path, timeout) as is_held:
             if not is_held:
-                # Whoever holds the lock hangs: write on, over the limit, and try again later.
-                self._gave_up_ns = self._checked_ns
+                # The holder of the lock hangs: write on, over the limit, and try again later.
+                self._lock_failed_ns = self._checked_ns
                 return
-            self._gave_up_ns = 0
-            self._look_at_the_path(self._checked_ns)
+            self._lock_failed_ns = 0
+            self._check_path(self._checked_ns)
             if self._size and self._size + needed > self._limit:
                 self._close_descriptor()
                 shift_backups(self.path, self._backup_count)

@@ -14,7 +14,7 @@ NUL_SIGN: Final = "\u2400"
 """Stands for a NUL character, which some servers cannot store."""
 
 TOO_LARGE: Final = "too_large"
-"""Is true in a record that lost what made it too large."""
+"""Names the field that is true in a record that was cut."""
 
 _LARGE_NUMBER: Final = re.compile(rb"[0-9]{16}")
 

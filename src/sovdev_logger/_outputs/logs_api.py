@@ -1,4 +1,4 @@
-"""The output for applications with a logger provider of their own: the public Logs API."""
+"""The output to the application's own logger provider, by the public Logs API."""
 
 import logging
 
@@ -32,7 +32,7 @@ class LogsApiHandler(OutputHandler):
         self._otel_logger = provider.get_logger(name, SCOPE_VERSION)
 
     def write(self, entry: Entry) -> None:
-        """Emit one entry; the provider decides what becomes of it."""
+        """Emit one entry; the provider processes it."""
         fields = entry.fields
         attributes = {name: value for name, value in fields.items() if name not in _IN_THE_RECORD}
         # The session is not in a resource that the application made.
@@ -54,16 +54,13 @@ class LogsApiHandler(OutputHandler):
         )
 
     def report(self, error: Exception) -> str:
-        """Say that the application's provider raised; the other outputs have the entry."""
+        """Warn once that the application's provider raised; the other outputs have the entry."""
         warn_once(
             f"logs-api:{type(error).__name__}",
             f"the application's logger provider raised {type(error).__name__} for an entry; "
             "check its processors.",
         )
         return type(error).__name__
-
-    def flush(self) -> None:
-        """Do nothing here: ``sovdev_flush`` flushes the provider."""
 
 
 def _context(entry: Entry) -> Context:

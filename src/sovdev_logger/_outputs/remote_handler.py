@@ -56,6 +56,3 @@ class RemoteHandler(OutputHandler):
         reason = f"not encoded: {kind}"
         self._sender.lose(reason)
         return reason
-
-    def flush(self) -> None:
-        """Do nothing: ``sovdev_flush`` waits for delivery, with a deadline."""

@@ -9,33 +9,32 @@ from typing import Final
 from sovdev_logger._runtime.file_locks import CAN_LOCK, FileLock
 
 # Rotating takes a fraction of a millisecond, or several turns of the scheduler on a busy machine.
-PATIENCE_SECONDS = 0.5
-SHORT_PATIENCE_SECONDS = 0.05
-"""What is waited for a lock after it was waited for in vain: its holder may have been stopped."""
+LOCK_TIMEOUT_SECONDS = 0.5
+SHORT_LOCK_TIMEOUT_SECONDS = 0.05
+"""Shorter wait after a lock timeout: the holder may be a stopped process."""
 
 _LOCK_MODE: Final = 0o644
 
 
 @contextmanager
-def rotation_lock(path: Path, patience_seconds: float = PATIENCE_SECONDS) -> Iterator[bool]:
-    """Hold the rotation of ``path`` against other processes; give whether it is held.
+def rotation_lock(path: Path, timeout_seconds: float = LOCK_TIMEOUT_SECONDS) -> Iterator[bool]:
+    """Lock the rotation of ``path`` against other processes; yield whether it is locked.
 
-    Another process that is rotating right now is waited for, but not for long: it may have been
-    stopped. The lock is on a hidden file beside it, because the log file itself changes its name.
-    Raises OSError when the folder is gone or not writable.
+    The lock is on a hidden file beside it, because the log file itself changes its name. Raises
+    OSError when the folder is gone or not writable.
     """
-    if not CAN_LOCK:  # one process per file is what is promised there
+    if not CAN_LOCK:  # Windows, where one process per file is supported
         yield True
         return
     lock = FileLock(path.with_name(f".{path.name}.lock"), _LOCK_MODE)
     try:
-        yield lock.acquire(patience_seconds)
+        yield lock.acquire(timeout_seconds)
     finally:
         lock.release()
 
 
 def shift_backups(path: Path, backup_count: int) -> None:
-    """Rename ``path`` to ``.1`` after ``.1`` became ``.2`` and so on; the last one goes."""
+    """Rename ``path`` to ``.1`` after ``.1`` to ``.2`` and so on; the last file is replaced."""
     for number in range(backup_count - 1, 0, -1):
         with suppress(FileNotFoundError):
             os.replace(f"{path}.{number}", f"{path}.{number + 1}")

@@ -1,7 +1,7 @@
 """Terminal and file by Loguru: its sinks, and the handler that feeds them with entries.
 
-Loguru rotates, keeps, enqueues and extends tracebacks; here is what it does not do: credentials are
-taken out of what it writes, a flush has a deadline, and a signal handler's record is not refused.
+Loguru rotates, keeps, enqueues and extends tracebacks. Added here: credentials are redacted, a
+flush has a deadline, and a signal handler can log.
 """
 
 import contextlib
@@ -31,7 +31,7 @@ if TYPE_CHECKING:
     from loguru import Message, Record
 
 OURS: Final = "sovdev_entry"
-"""A Loguru record with this key was made of an entry: it must not become another one."""
+"""Marks a Loguru record that was made of an entry, so that it does not become another entry."""
 
 _MESSAGE: Final = "sovdev_message"
 _TRACEBACK: Final = "sovdev_traceback"
@@ -59,9 +59,9 @@ class LoguruSinks:
 
     Args:
         profile: Where they write, and what.
-        sanitizer: Takes credentials out of what is written.
-        is_forked: Whether this is a child that may never log: then no thread is started and no file
-            made ahead.
+        sanitizer: Redacts credentials.
+        is_forked: Whether this is a child, which may never log: it starts no thread and creates its
+            file with the first line.
     """
 
     def __init__(self, profile: Profile, sanitizer: Sanitizer, *, is_forked: bool = False) -> None:
@@ -77,11 +77,11 @@ class LoguruSinks:
 
     def _add(self, profile: Profile) -> None:
         with contextlib.suppress(ValueError):
-            self.logger.remove(0)  # the one that Loguru starts with
+            self.logger.remove(0)  # Loguru's default sink
         common: dict[str, Any] = {"level": profile.level_name, "enqueue": self.enqueues}
         if self.enqueues:
             common["context"] = in_this_process()
-        # First, because it writes into the record what the others show.
+        # First, because the other sinks show what it writes into the record.
         self._numbers.append(
             self.logger.add(
                 _Tracebacks(self),
@@ -95,13 +95,13 @@ class LoguruSinks:
         )
         if profile.has_terminal and sys.stderr is not None:
             self._numbers.append(
-                self.logger.add(sys.stderr, format=self._form(_COLOURED), **common)
+                self.logger.add(sys.stderr, format=self._formatter(_COLOURED), **common)
             )
         if profile.path is not None:
             self._numbers.append(
                 self.logger.add(
                     str(profile.path).replace("{", "{{").replace("}", "}}"),
-                    format=self._form(_FILE_LINE),
+                    format=self._formatter(_FILE_LINE),
                     rotation=profile.max_bytes,
                     retention=_keep_newest(profile.path, profile.max_files),
                     encoding="utf-8",
@@ -114,27 +114,27 @@ class LoguruSinks:
             )
 
     def remove(self) -> None:
-        """Take our sinks off Loguru's logger; what is queued is written first."""
+        """Remove our sinks from Loguru's logger, after writing what is queued."""
         numbers, self._numbers = self._numbers, []
         for number in numbers:
             with contextlib.suppress(ValueError):
                 self.logger.remove(number)
 
-    def _form(self, form: str) -> Callable[["Record"], str]:
-        """Return what makes a line: Loguru asks for the form with each record."""
+    def _formatter(self, template: str) -> Callable[["Record"], str]:
+        """Return a format function: Loguru calls it for the template of each record."""
 
-        def form_of(record: "Record") -> str:
+        def template_for(record: "Record") -> str:
             values: dict[str, Any] = record  # type: ignore[assignment]
             if _MESSAGE not in values:
                 values[_MESSAGE] = one_line(self.sanitizer.text(record["message"]))
             values.setdefault(_TRACEBACK, "")
-            return form
+            return template
 
-        return form_of
+        return template_for
 
 
 class LoguruHandler(OutputHandler):
-    """Gives entries to Loguru's ``logger``, and so to every sink that it has.
+    """Logs entries to Loguru's ``logger``, and so to each of its sinks.
 
     Args:
         entry_from_record: Makes entries of records from plain logging.
@@ -152,7 +152,7 @@ class LoguruHandler(OutputHandler):
     def set_sinks(self, sinks: LoguruSinks) -> None:
         """Write to these sinks from now on; a forked child leaves its parent's."""
         self._sinks = sinks
-        self._completer = FlushWaiter(sinks.logger.complete) if sinks.enqueues else None
+        self._flush_waiter = FlushWaiter(sinks.logger.complete) if sinks.enqueues else None
 
     def write(self, entry: Entry) -> None:
         """Log one entry at its own place and time."""
@@ -165,7 +165,7 @@ class LoguruHandler(OutputHandler):
         )
 
     def write_bypassing(self, entry: Entry) -> None:
-        """Write one entry past Loguru, which refuses what comes from inside of it."""
+        """Write one entry without Loguru, which rejects calls from inside itself."""
         profile, moment = self._sinks.profile, datetime.fromtimestamp(entry.time_ns / 1e9)  # noqa: DTZ006
         if entry.level.stdlib_number < logging.getLevelNamesMapping()[profile.level_name]:
             return
@@ -190,15 +190,14 @@ class LoguruHandler(OutputHandler):
         """Wait until Loguru's own thread has written what is queued."""
         if self.is_bypassing:  # Loguru may be held by the frame that a signal interrupted
             deadline = min(deadline, time.monotonic() + _INTERRUPTED_SECONDS)
-        if self._completer is not None and not self._completer.wait(deadline):
+        if self._flush_waiter is not None and not self._flush_waiter.wait(deadline):
             warn_once(
                 "loguru:slow",
-                "what Loguru has queued was not written in time; it goes on writing while the "
-                "process lives.",
+                "Loguru did not write its queue in time; it goes on while the process lives.",
             )
 
     def bypass_loguru_in(self, frame: FrameType | None) -> None:
-        """Write past Loguru while a signal handler runs that interrupted it in ``frame``."""
+        """Bypass Loguru while a signal handler runs that interrupted it in ``frame``."""
         while frame is not None:
             if f"{frame.f_globals.get('__name__')}.".startswith("loguru."):
                 self.is_bypassing = True
@@ -206,7 +205,7 @@ class LoguruHandler(OutputHandler):
             frame = frame.f_back
 
     def report(self, error: Exception) -> str:
-        """Say that Loguru raised."""
+        """Warn once that Loguru raised."""
         reason = f"loguru: {type(error).__name__}"
         warn_once(
             reason,
@@ -217,7 +216,7 @@ class LoguruHandler(OutputHandler):
 
 
 class _Tracebacks:
-    """A sink that puts Loguru's extended traceback, redacted, into the record for the others."""
+    """A sink that stores Loguru's extended traceback, redacted, in the record for other sinks."""
 
     encoding: Final = "utf-8"
 
@@ -272,7 +271,7 @@ def _described(entry: Entry) -> str:
 
 
 def _keep_newest(path: Path, count: int) -> Callable[[list[str]], None]:
-    """Return a retention by count that keeps off the files of ``{NAME_APP}.something.log``."""
+    """Return a retention by count that spares files such as ``{NAME_APP}.something.log``."""
     # Loguru's own names: the time is put between the name and the suffix.
     stamp = r"\.\d{4}-\d\d-\d\d_\d\d-\d\d-\d\d_\d{6}(?:\.\d+)?"
     own = re.compile(re.escape(path.stem) + stamp + re.escape(path.suffix))

@@ -106,7 +106,7 @@ def _joined(own: bytes, metadata: bytes, number: bytes) -> bytes:
 
 
 def _cut(record: dict[str, Any], metadata: bytes, number: bytes) -> bytes:
-    """Return a record that fits, without what makes it too large."""
+    """Return a record that fits, with its message cut and without large values."""
     message = record["message"][:_MAX_MESSAGE_CHARACTERS]
     own = to_strict_json(dumps({**record, "message": message}))
     rest = dumps(drop_large_values(json.loads(metadata), _MAX_KEPT_BYTES))

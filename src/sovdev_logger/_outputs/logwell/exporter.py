@@ -1,4 +1,4 @@
-"""Logwell over HTTP: one ingest request, and what its answer says about the records in it."""
+"""Logwell over HTTP: ingest requests, and the meaning of their answers."""
 
 import json
 import random
@@ -14,10 +14,10 @@ from sovdev_logger._settings.endpoint import HttpEndpoint
 from sovdev_logger._settings.logwell import MAX_BATCH_SIZE, LogwellSettings
 
 MAX_REQUEST_BYTES: Final = 480_000
-"""Below the server's 524,288, which it may count otherwise than we do."""
+"""Below the server's 524,288, which it may count differently."""
 
 MAX_IDLE_SECONDS: Final = 5.0
-"""The server closes a connection that was idle for 10 s without a notice."""
+"""The server closes a connection after 10 idle seconds, without notice."""
 
 RATE_LIMIT_PAUSE_SECONDS: Final = 10.0
 """Its limit refills ten requests a second, although it always asks for a minute."""
@@ -32,7 +32,7 @@ NOT_LOGWELL: Final = "the answer is not Logwell's"
 
 
 class LogwellExporter(HttpExporter):
-    """Posts finished records, at most 100 and 480,000 bytes at a time, and reads the answer.
+    """Posts records, at most 100 and 480,000 bytes at a time.
 
     A 500 may be an outage, a deadlock or a record that the server cannot store. If a batch keeps
     getting it while the health check passes, it is treated as rejected and bisected to find the
@@ -76,7 +76,7 @@ class LogwellExporter(HttpExporter):
         if answer.status == _OK:
             return _accepted(answer, len(items))
         reason = answer.error or _reason(answer)
-        if answer.status == _SERVER_ERROR and self._is_to_blame(items[0]):
+        if answer.status == _SERVER_ERROR and self._is_payload_to_blame(items[0]):
             return SendResult(payload_rejected=True, reason=reason)
         if answer.status == _RATE_LIMITED:
             pause = self._rate_limit_pause(answer.retry_after_seconds)
@@ -87,8 +87,8 @@ class LogwellExporter(HttpExporter):
         pause = min(retry_after_seconds or RATE_LIMIT_PAUSE_SECONDS, RATE_LIMIT_PAUSE_SECONDS)
         return pause * self._uniform(0.5, 1.0)
 
-    def _is_to_blame(self, first: bytes) -> bool:
-        """Return whether a batch that begins so failed too often, with a server that is well."""
+    def _is_payload_to_blame(self, first: bytes) -> bool:
+        """Return whether the batch with this first record keeps failing on a healthy server."""
         if first != self._failing:
             self._failing, self._failures = first, 0
         self._failures += 1
@@ -136,7 +136,7 @@ def _reason(answer: HttpResult) -> str:
 
 def _json(answer: HttpResult) -> dict[str, Any]:
     try:
-        found = json.loads(answer.body)
+        fields = json.loads(answer.body)
     except (ValueError, RecursionError):
         return {}
-    return found if isinstance(found, dict) else {}
+    return fields if isinstance(fields, dict) else {}

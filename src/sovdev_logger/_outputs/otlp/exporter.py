@@ -1,4 +1,4 @@
-"""OTLP over HTTP: one export request, and what its answer says about each item."""
+"""OTLP over HTTP: export requests, and the meaning of their answers."""
 
 from collections.abc import Sequence
 from typing import Final

@@ -69,7 +69,7 @@ def _payload(entry: Entry) -> bytes:
 
 
 def _cut(payload: bytes) -> bytes:
-    """Return a payload that fits, without what makes it too large."""
+    """Return a payload that fits, with its message cut and without large values."""
     fields = json.loads(payload)
     message = fields.pop("msg")[:_MAX_MESSAGE_CHARACTERS]
     return dumps({**drop_large_values(fields, _MAX_KEPT_BYTES), "msg": message})

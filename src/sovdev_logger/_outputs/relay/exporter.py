@@ -1,8 +1,8 @@
-"""The relay over gRPC: one stream at a time to one target, and what its acknowledgements say.
+"""The relay over gRPC: one stream at a time to one target, and the meaning of its end.
 
 A batch is delivered when the relay has acknowledged all of it. In batch mode it does so after every
-N entries; for the rest of a batch the stream is closed, which makes it acknowledge what is left,
-and the next batch opens another on the same connection.
+N entries; to have the rest acknowledged, the stream is closed, and the next batch opens another on
+the same connection.
 """
 
 import time
@@ -25,7 +25,7 @@ TURNED_AWAY_CODES: Final = frozenset(
         StatusCode.INVALID_ARGUMENT,
     }
 )
-# What a connection that TLS does not allow says, beside being unavailable.
+# In the details of a connection that TLS refused, whose code is UNAVAILABLE.
 _TLS_WORDS: Final = ("CERTIFICATE", "certificate", "SSL")
 
 
@@ -81,7 +81,7 @@ class RelayExporter:
     def _open(self, deadline: float) -> RelayStream | None:
         """Return a stream that the relay has accepted; None when it has not in time."""
         if self._connection is not None and self._connection.is_open:
-            self._connection.look()
+            self._connection.poll()
         if self._connection is None or not self._connection.is_open:
             self._connection = GrpcConnection(self._target, self._settings.tls, deadline)
         self._stream = RelayStream(self._connection, self._settings, deadline)
@@ -100,8 +100,8 @@ class RelayExporter:
             pause = TURNED_AWAY_PAUSE_SECONDS
             warn_throttled(
                 f"relay:{self._target}",
-                f"the relay at {self._target} turns us away ({reason[:200]}); this is no outage. "
-                f"{self.advice}",
+                f"the relay at {self._target} turns us away ({reason[:200]}); this is not an "
+                f"outage. {self.advice}",
             )
         return SendResult(
             retryable=True,

@@ -52,8 +52,8 @@ class StatusCode(IntEnum):
     UNAUTHENTICATED = 16
 
 
-# What an HTTP status stands for where a proxy answers instead of the server.
-_OF_HTTP: Final = {
+# For the answers of a proxy instead of the server.
+_CODES_BY_HTTP_STATUS: Final = {
     "400": StatusCode.INTERNAL,
     "401": StatusCode.UNAUTHENTICATED,
     "403": StatusCode.PERMISSION_DENIED,
@@ -86,10 +86,10 @@ def framed(message: bytes) -> bytes:
 class GrpcConnection:
     """One connection to one server, with one call at a time.
 
-    Nothing here raises for what a server or the network does: the call then has a ``status``.
+    No method raises for a failure of the server or the network: it sets ``status``.
 
     Attributes:
-        messages: Answers that have arrived and were not taken.
+        messages: Answers that have arrived and were not read yet.
         status: How the call ended; None while it goes on.
         is_open: Whether another call can be made.
     """
@@ -103,7 +103,7 @@ class GrpcConnection:
         self._stream_id = 0
         self._partial = bytearray()
         self._trailers: dict[str, str] = {}
-        self._has_said_all = False
+        self._is_half_closed = False
         self._protocol = h2.connection.H2Connection(
             h2.config.H2Configuration(client_side=True, header_encoding="utf-8")
         )
@@ -114,14 +114,14 @@ class GrpcConnection:
             self.is_open = True
             self._transmit(deadline)
         except (OSError, ValueError) as error:
-            self.fail(_words(error))
+            self.fail(_describe(error))
 
     def call(self, path: str, metadata: Mapping[str, str], deadline: float) -> None:
         """Begin a call; the one before it must have ended."""
         self.messages.clear()
         self._partial.clear()
         self._trailers = {}
-        self._has_said_all = False
+        self._is_half_closed = False
         if not self.is_open:
             return
         self.status = None
@@ -161,9 +161,9 @@ class GrpcConnection:
         return self.status is None
 
     def end(self, deadline: float) -> None:
-        """Say that nothing more follows; the server's last answers and its status may."""
+        """Half-close the call: only the server's last answers and its status follow."""
         if self.status is None:
-            self._has_said_all = True
+            self._is_half_closed = True
             with self._breaking():
                 self._protocol.end_stream(self._stream_id)
                 self._transmit(deadline)
@@ -184,8 +184,8 @@ class GrpcConnection:
             self._transmit(deadline)
         return True
 
-    def look(self) -> None:
-        """Take what has arrived already, without waiting: also that the connection is gone."""
+    def poll(self) -> None:
+        """Read what has arrived already, without waiting, also that the connection is gone."""
         while self.is_open and self.receive(0.0):
             pass
 
@@ -223,23 +223,23 @@ class GrpcConnection:
                     event.flow_controlled_length, self._stream_id
                 )
                 self._partial += event.data
-                self._cut_messages()
+                self._split_messages()
             case h2.events.ResponseReceived() | h2.events.TrailersReceived():
                 self._trailers.update(event.headers)  # type: ignore[arg-type]
             case h2.events.StreamEnded():
                 self.status = self.status or _status(self._trailers)
-                if not self._has_said_all:
+                if not self._is_half_closed:
                     with contextlib.suppress(h2.exceptions.H2Error):
                         self._protocol.reset_stream(self._stream_id)
             case h2.events.StreamReset():
                 self.status = self.status or _status_of_reset(event.error_code)
 
-    def _cut_messages(self) -> None:
+    def _split_messages(self) -> None:
         partial = self._partial
         while len(partial) >= _PREFIX_BYTES:
             end = _PREFIX_BYTES + int.from_bytes(partial[1:_PREFIX_BYTES], "big")
             if partial[0] or end > MAX_ANSWER_BYTES:
-                raise ValueError("the server sent something that is no gRPC message")
+                raise ValueError("the server sent something that is not a gRPC message")
             if len(partial) < end:
                 return
             self.messages.append(bytes(partial[_PREFIX_BYTES:end]))
@@ -247,11 +247,11 @@ class GrpcConnection:
 
     @contextlib.contextmanager
     def _breaking(self) -> Iterator[None]:
-        """End call and connection with what goes wrong in them."""
+        """Turn an error into the end of the call and the connection."""
         try:
             yield
         except (OSError, ValueError, h2.exceptions.H2Error) as error:
-            self.fail(_words(error))
+            self.fail(_describe(error))
 
 
 def _connected(target: str, tls: TlsConfig | None, deadline: float) -> socket.socket:
@@ -279,7 +279,7 @@ def _status(headers: Mapping[str, str]) -> CallStatus:
         return CallStatus(StatusCode(int(code)), details)
     http = headers.get(":status", "")
     if http != _HTTP_OK:
-        return CallStatus(_OF_HTTP.get(http, StatusCode.UNKNOWN), f"HTTP {http}")
+        return CallStatus(_CODES_BY_HTTP_STATUS.get(http, StatusCode.UNKNOWN), f"HTTP {http}")
     return CallStatus(StatusCode.UNKNOWN, "the server ended the stream without a status")
 
 
@@ -289,5 +289,5 @@ def _status_of_reset(error_code: int | None) -> CallStatus:
     return CallStatus(code, f"the server reset the stream ({error_code})")
 
 
-def _words(error: Exception) -> str:
+def _describe(error: Exception) -> str:
     return str(error) or type(error).__name__

@@ -27,12 +27,12 @@ _MAX_WRITE_BYTES: Final = 128 * 1024
 
 
 class RelayStream:
-    """Sends entries over one call and counts what the relay says of them; for one thread.
+    """Sends entries over one call and counts their acknowledgements; for one thread.
 
     Attributes:
         has_ended: Whether nothing more can be sent.
         has_sent: Whether an entry was sent.
-        rejection: Why the relay rejected something, in its own words.
+        rejection: Why the relay rejected an entry, in its own words.
     """
 
     def __init__(self, connection: GrpcConnection, settings: RelaySettings, deadline: float):
@@ -53,14 +53,14 @@ class RelayStream:
 
     @property
     def is_usable(self) -> bool:
-        """Whether entries can be sent; takes what the relay has said meanwhile."""
+        """Whether entries can be sent, after reading what has arrived meanwhile."""
         if not self.has_ended:
-            self._connection.look()
+            self._connection.poll()
             self.has_ended = self._connection.status is not None
         return not self.has_ended
 
     def wait_until_open(self, deadline: float) -> bool:
-        """Wait for the relay's word that we are connected and authorised."""
+        """Wait for the acknowledgement that we are connected and authorised."""
         while not self._is_open and self._connection.status is None:
             if not self._receive(deadline):
                 return False
@@ -120,7 +120,7 @@ class RelayStream:
         return True
 
     def _wait_for_the_end(self, deadline: float) -> None:
-        """Wait for the relay's OK; without it nothing is lost any more."""
+        """Wait for the relay's OK, without which nothing is lost any more."""
         end = min(deadline, time.monotonic() + self._settings.flush_timeout_seconds)
         while self._connection.status is None and self._receive(end):
             pass
@@ -149,7 +149,7 @@ class RelayStream:
             try:
                 ack = read_acknowledgement(messages.popleft())
             except ValueError as error:
-                self._connection.fail(f"the relay sent no acknowledgement ({error})")
+                self._connection.fail(f"the relay sent an unreadable acknowledgement ({error})")
                 return
             self._acked_at = time.monotonic()
             if not self._is_open:
