@@ -33,8 +33,8 @@ Start = Callable[..., Started]
 
 @pytest.fixture
 def server() -> Iterator[FakeLogwell]:
-    with FakeLogwell() as found:
-        yield found
+    with FakeLogwell() as server:
+        yield server
 
 
 @pytest.fixture
@@ -112,9 +112,9 @@ def test_batches_are_within_the_servers_bounds(start_with: Start, server: FakeLo
     log(60, input_json={"text": "x" * 30_000})
     sovdev_flush()
     assert len(server.stored) == 1060
-    assert all(one.status == 200 for one in server.seen)
-    assert max(one.size for one in server.seen) <= logwell_http.MAX_REQUEST_BYTES
-    assert max(one.records for one in server.seen) == 100
+    assert all(request.status == 200 for request in server.seen)
+    assert max(request.size for request in server.seen) <= logwell_http.MAX_REQUEST_BYTES
+    assert max(request.records for request in server.seen) == 100
     assert server.most_in_flight == 1
     assert status().delivered == 1060
 
@@ -141,9 +141,9 @@ def test_what_the_server_cannot_store_is_mended_before(
     sovdev_log("info", "f", "   ", None)
     sovdev_flush()
     assert len(server.stored) == len(HOSTILE) + 1
-    assert [one.status for one in server.seen] == [200]
-    found = server.stored[6]["metadata"]["input_json"]
-    assert found == {"n": str(2**60), "m": str(-(2**63)), "small": 2**53}
+    assert [request.status for request in server.seen] == [200]
+    value = server.stored[6]["metadata"]["input_json"]
+    assert value == {"n": str(2**60), "m": str(-(2**63)), "small": 2**53}
     assert server.stored[1]["metadata"]["input_json"] == {"a␀b": "c␀d", "e": ["␀"]}
     assert server.stored[7]["metadata"]["input_json"] == "back\\u0000slash"
     assert server.messages[-1] == "(no message)"
@@ -167,8 +167,8 @@ def test_rejected_records_are_counted(
     server.answer(200, body, times=1)
     log(3)
     sovdev_flush()
-    found = status()
-    assert (found.delivered, found.dropped) == (2, 1)
+    ledger = status()
+    assert (ledger.delivered, ledger.dropped) == (2, 1)
     assert "the server rejected 1 logwell records (index 1: level)" in capsys.readouterr().err
 
 
@@ -251,8 +251,8 @@ def test_one_record_that_cannot_be_stored_costs_one_record(
     sovdev_flush()
     server.wait_for(lambda s: len(s.stored) == 99)
     sovdev_flush()
-    found = status()
-    assert (found.delivered, found.dropped) == (99, 1)
+    ledger = status()
+    assert (ledger.delivered, ledger.dropped) == (99, 1)
     (aside,) = (tmp_path / "spool" / "rejected").iterdir()
     (record,) = json.loads(aside.read_bytes())
     assert record["message"] == "User 63 logged in"
@@ -278,12 +278,12 @@ def test_a_server_with_lower_bounds_gets_smaller_batches(
     log(100)
     sovdev_flush()
     assert len(server.stored) == 100
-    assert {one.status for one in server.seen} == {200, 400}
+    assert {request.status for request in server.seen} == {200, 400}
     server.max_body_bytes = 20_000
     log(100)
     sovdev_flush()
     assert len(server.stored) == 200
-    assert 413 in {one.status for one in server.seen}
+    assert 413 in {request.status for request in server.seen}
     assert status().dropped == 0
 
 
@@ -295,7 +295,7 @@ def test_a_server_that_closes_while_it_is_written_to_is_understood(
     log(8, input_json={"text": "x" * 50_000})
     sovdev_flush()
     assert len(server.stored) == 8
-    assert all(one.size <= 100_000 for one in server.seen if one.status == 200)
+    assert all(request.size <= 100_000 for request in server.seen if request.status == 200)
 
 
 def test_a_rate_limit_is_waited_for(server: FakeLogwell, start_with: Start) -> None:
@@ -399,7 +399,7 @@ def test_what_cannot_be_used_is_said_and_the_others_work(
     assert warning.count("WARNING") == 1
     assert "secret" not in warning
     assert KEY[:-1] not in warning
-    assert any(said in one for one in sovdev_validate_config().doubtful)
+    assert any(said in sentence for sentence in sovdev_validate_config().doubtful)
 
 
 def test_a_server_that_is_not_there(start: Start) -> None:
@@ -409,26 +409,26 @@ def test_a_server_that_is_not_there(start: Start) -> None:
     start(LOGWELL_ENDPOINT=url, LOGWELL_API_KEY=KEY, SOVDEV_EXIT_TIMEOUT_SECONDS="1")
     log(10)
     sovdev_flush()
-    found = status()
-    assert (found.delivered, found.dropped, found.queued + found.spooled) == (0, 0, 10)
+    ledger = status()
+    assert (ledger.delivered, ledger.dropped, ledger.queued + ledger.spooled) == (0, 0, 10)
 
 
 def test_the_connection_can_be_tested(server: FakeLogwell, monkeypatch: pytest.MonkeyPatch) -> None:
     assert sovdev_test_connection("logwell").message == "off: LOGWELL_ENDPOINT is not set."
     monkeypatch.setenv("LOGWELL_ENDPOINT", server.url)
     monkeypatch.setenv("LOGWELL_API_KEY", KEY)
-    found = sovdev_test_connection("logwell")
-    assert (found.reached, found.accepted, found.endpoint) == (True, True, server.url)
+    result = sovdev_test_connection("logwell")
+    assert (result.reached, result.accepted, result.endpoint) == (True, True, server.url)
     server.answer(404, b"<html>", times=1)
-    found = sovdev_test_connection("logwell")
-    assert (found.reached, found.accepted, found.status) == (True, False, 404)
+    result = sovdev_test_connection("logwell")
+    assert (result.reached, result.accepted, result.status) == (True, False, 404)
     monkeypatch.setenv("LOGWELL_API_KEY", KEY[:-1] + "x")
-    found = sovdev_test_connection("logwell")
-    assert (found.reached, found.accepted) == (True, False)
-    assert "check LOGWELL_API_KEY" in found.message
+    result = sovdev_test_connection("logwell")
+    assert (result.reached, result.accepted) == (True, False)
+    assert "check LOGWELL_API_KEY" in result.message
     monkeypatch.setenv("LOGWELL_ENDPOINT", "http://127.0.0.1:9")
-    found = sovdev_test_connection("logwell")
-    assert (found.reached, found.accepted, found.status) == (False, False, None)
+    result = sovdev_test_connection("logwell")
+    assert (result.reached, result.accepted, result.status) == (False, False, None)
     monkeypatch.setenv("LOGWELL_API_KEY", "short")
     assert "expected lw_ and 32" in sovdev_test_connection("logwell").message
     with pytest.raises(ValueError, match="known are logwell"):

@@ -120,9 +120,9 @@ def test_any_text_is_encoded(message: str, function: str, user: str) -> None:
     entry.input_text = message.encode("utf-8", "replace") * 100
     record = decode(entry)
     assert record.body.string_value == message.encode("utf-8", "replace").decode()
-    found = attributes(record.attributes)
-    assert found["acting_user"] == user.encode("utf-8", "replace").decode()
-    assert found["input_json"] == entry.input_text.decode()
+    sent = attributes(record.attributes)
+    assert sent["acting_user"] == user.encode("utf-8", "replace").decode()
+    assert sent["input_json"] == entry.input_text.decode()
 
 
 def test_records_of_one_encoder_do_not_mix() -> None:
@@ -135,9 +135,9 @@ def test_records_of_one_encoder_do_not_mix() -> None:
             message="x" * number * 20,
         )
         record = record_of(encoder, entry)
-        found = attributes(record.attributes)
-        assert found["function_name"] == f"f{number % 3}"
-        assert found["peer_service"] == f"p{number % 5}"
+        sent = attributes(record.attributes)
+        assert sent["function_name"] == f"f{number % 3}"
+        assert sent["peer_service"] == f"p{number % 5}"
         assert record.severity_number == (9, 17)[number % 2]
 
 
@@ -177,7 +177,7 @@ def test_the_three_signals_share_one_resource(exporting: Start, receiver: OtlpRe
     resources = [receiver.log_records()[0][0], receiver.spans()[0][0]]
     metrics = receiver._items("/v1/metrics", "resource_metrics", "scope_metrics", "metrics")
     resources += [resource for resource, _, _, _ in metrics]
-    assert all(one == resources[0] for one in resources)
+    assert all(resource == resources[0] for resource in resources)
     scopes = {item[1:3] for item in [*receiver.log_records(), *receiver.spans(), *metrics]}
     assert scopes == {("orders", "1.0.0")}
 
@@ -211,7 +211,7 @@ def test_a_span_with_a_peer_is_a_client_span_with_redacted_attributes(
     exporting: Start, receiver: OtlpReceiver
 ) -> None:
     exporting()
-    given = {
+    values = {
         "number": 17,
         "ok": True,
         "share": 0.5,
@@ -222,14 +222,14 @@ def test_a_span_with_a_peer_is_a_client_span_with_redacted_attributes(
         "none": None,
         "big": 2**70,
     }
-    span = sovdev_start_span("ask", given, peer_service="BRREG")
+    span = sovdev_start_span("ask", values, peer_service="BRREG")
     sovdev_end_span(span, ValueError("password=hunter2"))
     sovdev_flush()
     sent = receiver.spans()[0][3]
     assert sent.kind == 3
-    found = attributes(sent.attributes)
-    assert found.pop("names").values[1].string_value == "b"
-    assert found == {
+    shown = attributes(sent.attributes)
+    assert shown.pop("names").values[1].string_value == "b"
+    assert shown == {
         "number": 17,
         "ok": True,
         "share": 0.5,

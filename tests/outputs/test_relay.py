@@ -1,6 +1,7 @@
 """The relay output against a receiver that is as strict as the real one."""
 
 import time
+from collections import Counter
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -30,8 +31,8 @@ Start = Callable[..., Started]
 
 @pytest.fixture
 def relay() -> Iterator[FakeRelay]:
-    with FakeRelay() as found:
-        yield found
+    with FakeRelay() as relay:
+        yield relay
 
 
 @pytest.fixture
@@ -111,8 +112,8 @@ def test_all_arrive_whatever_the_batches_are(
         log(count)
         sovdev_flush()
     assert relay.messages == [f"User {n} logged in" for n in range(count)] * 2
-    found = status()
-    assert (found.delivered, found.dropped, found.repeated) == (2 * count, 0, 0)
+    ledger = status()
+    assert (ledger.delivered, ledger.dropped, ledger.repeated) == (2 * count, 0, 0)
 
 
 def test_a_stream_goes_on_over_full_batches(start_with: Start, relay: FakeRelay) -> None:
@@ -147,8 +148,8 @@ def test_rejected_entries_are_counted_and_never_sent_again(
     log(100)
     sovdev_flush()
     sovdev_flush()
-    found = status()
-    assert (found.delivered, found.dropped) == (89, 11)
+    ledger = status()
+    assert (ledger.delivered, ledger.dropped) == (89, 11)
     assert len(seen) == 100
     assert "the server rejected 11 relay entries" in capsys.readouterr().err
 
@@ -215,8 +216,8 @@ def test_being_turned_away_is_told_loudly_and_asked_rarely(
     assert said.count("turns us away") == 1
     assert f"{code.name}: who are you" in said
     assert "this is not an outage" in said
-    found = status()
-    assert (found.delivered, found.dropped, found.repeated) == (0, 0, 0)
+    ledger = status()
+    assert (ledger.delivered, ledger.dropped, ledger.repeated) == (0, 0, 0)
 
 
 def test_a_stream_that_ends_too_soon_costs_nothing(start_with: Start, relay: FakeRelay) -> None:
@@ -239,10 +240,8 @@ def test_what_was_acknowledged_is_not_sent_again(start_with: Start, relay: FakeR
     sovdev_flush()
     relay.ends_after = None
     relay.wait_for(lambda r: len(set(r.ids)) == 200)
-    found: dict[str, int] = {}
-    for one in relay.ids:
-        found[one] = found.get(one, 0) + 1
-    assert sum(count > 1 for count in found.values()) <= 2 * 9, "only the unacknowledged"
+    repeated = [count for count in Counter(relay.ids).values() if count > 1]
+    assert len(repeated) <= 2 * 9, "only the unacknowledged"
 
 
 def test_a_full_receiver_is_silent_and_given_up(start_with: Start, relay: FakeRelay) -> None:
@@ -272,8 +271,8 @@ def test_a_slow_receiver_gets_everything(start_with: Start, relay: FakeRelay) ->
 
 
 def test_a_receiver_that_comes_later(start: Start) -> None:
-    with FakeRelay() as found:
-        port = found.port
+    with FakeRelay() as relay:
+        port = relay.port
     start(RELAY_TARGETS=f"127.0.0.1:{port}")
     log(50)
     sovdev_flush()
@@ -373,7 +372,7 @@ def test_what_cannot_be_used_is_said_and_the_others_work(
     warning = capsys.readouterr().err
     assert said in warning
     assert "secret-1" not in warning
-    assert any(said in one for one in sovdev_validate_config().doubtful)
+    assert any(said in sentence for sentence in sovdev_validate_config().doubtful)
     assert "secret-1" not in str(sovdev_validate_config())
 
 
@@ -391,14 +390,14 @@ def test_where_authentication_is_not_required_the_token_stays_here(
 def test_the_connection_can_be_tested(relay: FakeRelay, monkeypatch: pytest.MonkeyPatch) -> None:
     assert sovdev_test_connection("relay").message == "off: RELAY_TARGETS is not set."
     monkeypatch.setenv("RELAY_TARGETS", relay.target)
-    found = sovdev_test_connection("relay")
-    assert (found.reached, found.accepted) == (True, True)
+    result = sovdev_test_connection("relay")
+    assert (result.reached, result.accepted) == (True, True)
     relay.refuses = (grpc.StatusCode.UNAUTHENTICATED, "who")
-    found = sovdev_test_connection("relay")
-    assert (found.reached, found.accepted, found.status) == (True, False, 16)
+    result = sovdev_test_connection("relay")
+    assert (result.reached, result.accepted, result.status) == (True, False, 16)
     monkeypatch.setenv("RELAY_TARGETS", "127.0.0.1:9")
-    found = sovdev_test_connection("relay")
-    assert (found.reached, found.accepted, found.status) == (False, False, None)
+    result = sovdev_test_connection("relay")
+    assert (result.reached, result.accepted, result.status) == (False, False, None)
     assert relay.entries == []
 
 

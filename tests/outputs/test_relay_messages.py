@@ -34,11 +34,11 @@ def test_a_payload_is_read_as_it_was_written(
     item = wrapped_payload(entry_id, time_ns, payload)
     message = wire.RelayEnvelope.FromString(envelope(item, seq))
     assert message.WhichOneof("msg") == "payload"
-    found = message.payload
-    assert (found.id, found.payload, found.seq) == (entry_id, payload, seq)
-    assert found.timestamp.ToNanoseconds() == time_ns
-    assert found.payload_type == "electrician.log.v1"
-    assert found.metadata == wire.MessageMetadata(
+    wrapped = message.payload
+    assert (wrapped.id, wrapped.payload, wrapped.seq) == (entry_id, payload, seq)
+    assert wrapped.timestamp.ToNanoseconds() == time_ns
+    assert wrapped.payload_type == "electrician.log.v1"
+    assert wrapped.metadata == wire.MessageMetadata(
         headers={"source": "sovdev-logger", "log_schema": "electrician.log.v1"},
         content_type="application/json",
         version=wire.VersionInfo(major=1),
@@ -86,8 +86,8 @@ def test_an_acknowledgement_is_read_as_it_was_written(
         ok_count=ok_count,
         err_count=err_count,
     )
-    found = read_acknowledgement(written.SerializeToString())
-    assert found == (success, message, seq, last_seq, ok_count, err_count)
+    read = read_acknowledgement(written.SerializeToString())
+    assert read == (success, message, seq, last_seq, ok_count, err_count)
 
 
 ACKS = st.builds(

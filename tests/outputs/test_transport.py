@@ -286,15 +286,15 @@ def state(name: str) -> tuple[int, bool, int, int]:
 
 
 def test_own_traffic_is_marked_per_thread_and_nests() -> None:
-    found: list[bool] = []
+    marks: list[bool] = []
     with own_traffic():
         with own_traffic():
             pass
-        thread = threading.Thread(target=lambda: found.append(is_own_traffic()))
+        thread = threading.Thread(target=lambda: marks.append(is_own_traffic()))
         thread.start()
         thread.join(10)
-        found.append(is_own_traffic())
-    assert [*found, is_own_traffic()] == [False, True, False]
+        marks.append(is_own_traffic())
+    assert [*marks, is_own_traffic()] == [False, True, False]
 
 
 def partial_success(rejected: int, reason: bytes) -> bytes:

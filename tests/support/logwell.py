@@ -199,10 +199,10 @@ class FakeLogwell:
         if handler.headers.get("Authorization") != f"Bearer {KEY}":
             return 401, _error("unauthorized", "Invalid API key"), {}
         try:
-            given = json.loads(raw, parse_constant=_refuse)
+            body = json.loads(raw, parse_constant=_refuse)
         except ValueError:
             return 400, _error("invalid_json", "Invalid JSON body"), {}
-        records = given if isinstance(given, list) else [given]
+        records = body if isinstance(body, list) else [body]
         if not records:
             return 400, _error("validation_error", "empty"), {}
         if len(records) > self.max_records:
@@ -252,8 +252,8 @@ class FakeLogwell:
             self.faults.append("lineNumber")
         moment = record.get("timestamp")
         if moment is not None:
-            found = datetime.fromisoformat(moment)
-            if found.tzinfo is None:
+            parsed = datetime.fromisoformat(moment)
+            if parsed.tzinfo is None:
                 self.faults.append("timestamp without a zone")
 
     def _cannot_store(self, record: Any) -> bool:
