@@ -202,7 +202,7 @@ def _pairs(env: EnvironmentReader, pairs: Variable[str | None]) -> dict[str, str
         lambda part: _is_one_line(unquote(part)),
         lambda: env.report(
             name,
-            f"{name} holds a part that is not usable: expected {expected}; that part is left out.",
+            f"{name} holds a part that is not usable: expected {expected}; that part is skipped.",
         ),
     )
     return {unquote(key): unquote(value) for key, value in usable.items()}

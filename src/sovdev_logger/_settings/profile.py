@@ -119,7 +119,7 @@ def read_profile(environ: Mapping[str, str]) -> Profile:
     problems: dict[str, str] = {}
 
     def on_problem(variable: Variable[Any]) -> None:
-        problems[variable.name] = _wrong(variable, environ)
+        problems[variable.name] = _wrong(variable.name, variable.kind, environ)
 
     env = EnvironmentReader(environ, on_problem)
     has_file = env.text("RUN_ENVIRONMENT") in {TESTING, PRODUCTION}
@@ -127,8 +127,7 @@ def read_profile(environ: Mapping[str, str]) -> Profile:
     if profile.folder is not None and "PATH_TO_LOGS" not in problems:
         reason = _obstacle(profile.folder, None if "NAME_APP" in problems else profile.path)
         if reason is not None:
-            variable = Variable("PATH_TO_LOGS", FOLDER, None)
-            problems["PATH_TO_LOGS"] = f"{_wrong(variable, environ)} ({reason})"
+            problems["PATH_TO_LOGS"] = f"{_wrong('PATH_TO_LOGS', FOLDER, environ)} ({reason})"
     if problems:
         raise ProfileError("; ".join(problems.values()))
     return profile
@@ -142,12 +141,11 @@ def child_environment(environ: Mapping[str, str], what: str) -> dict[str, str]:
     """
 
     def refuse(variable: Variable[Any]) -> None:
-        raise ProfileError(_wrong(variable, environ))
+        raise ProfileError(_wrong(variable.name, variable.kind, environ))
 
-    variable = CHILD_NAME._replace(
-        name=CHILD_NAME.name.replace("<WHAT>", re.sub(r"\W", "_", what, flags=re.ASCII).upper())
-    )
     env = EnvironmentReader(environ, refuse)
+    what = re.sub(r"\W", "_", what, flags=re.ASCII).upper()
+    variable = CHILD_NAME._replace(name=CHILD_NAME.name.replace("<WHAT>", what))
     name = env.read(variable)
     if name == env.text("NAME_APP"):
         raise ProfileError(
@@ -168,10 +166,10 @@ def _obstacle(folder: Path, file: Path | None) -> str | None:
     return None
 
 
-def _wrong(variable: Variable[Any], environ: Mapping[str, str]) -> str:
-    text = environ.get(variable.name)
+def _wrong(name: str, kind: Kind[Any], environ: Mapping[str, str]) -> str:
+    text = environ.get(name)
     was = "it is missing" if text is None else f"it was {text[:_SHOWN_CHARACTERS]!r}"
-    return f"{variable.name} must be {variable.kind.expected}: {was}"
+    return f"{name} must be {kind.expected}: {was}"
 
 
 def open_log_file(path: str, flags: int) -> int:

@@ -136,7 +136,7 @@ def check_lipservice(settings: LipServiceSettings) -> LipServiceSettings:
         raise ValueError("the API key of LipService is not usable: expected printable ASCII")
     refusal = credential_refusal("the API key of LipService", url)
     if key and refusal is not None:
-        raise ValueError(f"{refusal}; use an https:// URL, or leave LIPSERVICE_API_KEY out")
+        raise ValueError(f"{refusal}; use an https:// URL, or unset LIPSERVICE_API_KEY")
     if not 0 <= settings.team_id <= INT32_MAX:
         raise ValueError(f"the team id {settings.team_id} is not usable: expected 0 to 2147483647")
     return replace(settings, url=url)
