@@ -7,19 +7,14 @@ from contextlib import contextmanager
 from itertools import count
 from typing import Any
 
-from sovdev_logger._delivery import batch_worker
-from sovdev_logger._delivery import http_transport as transport
-from sovdev_logger._delivery import sender as batching
-from sovdev_logger._delivery import severity_queue as bounded_queue
+from sovdev_logger._delivery import batch_worker, http_transport, sender, severity_queue
 from sovdev_logger._delivery.results import SendResult
-from sovdev_logger._delivery.spool import folder as spool_folder
-from sovdev_logger._delivery.spool import spool
+from sovdev_logger._delivery.spool import folder, spool
 from sovdev_logger._outputs import json_file
 from sovdev_logger._outputs.json_file import JsonFileHandler
-from sovdev_logger._outputs.otlp import exporter as otlp_http
-from sovdev_logger._runtime import fork, signal_handlers, turnstile
-from sovdev_logger._runtime import multiprocessing_exit as child_processes
-from sovdev_logger._service import service as lifecycle
+from sovdev_logger._outputs.otlp import exporter as otlp_exporter
+from sovdev_logger._runtime import fork, multiprocessing_exit, signal_handlers, turnstile
+from sovdev_logger._service import service
 from support.processes import MUTANT
 
 
@@ -36,8 +31,8 @@ def file_loses_5_percent() -> None:
 
 
 def sender_loses_5_percent() -> None:
-    numbers, put = count(1), batching.BatchSender.put
-    batching.BatchSender.put = (  # type: ignore[method-assign]
+    numbers, put = count(1), sender.BatchSender.put
+    sender.BatchSender.put = (  # type: ignore[method-assign]
         lambda self, item, severity=9: (
             None if next(numbers) % 20 == 0 else put(self, item, severity)
         )
@@ -105,19 +100,19 @@ _locks: dict[int, threading.Lock] = {}
 
 
 def exit_does_not_flush() -> None:
-    lifecycle.Service.shutdown_at_exit = lambda self: None  # type: ignore[method-assign]
+    service.Service.shutdown_at_exit = lambda self: None  # type: ignore[method-assign]
 
 
 def flush_ignores_its_deadline() -> None:
-    original = batching.BatchSender.begin_flush
-    batching.BatchSender.begin_flush = (  # type: ignore[method-assign]
+    original = sender.BatchSender.begin_flush
+    sender.BatchSender.begin_flush = (  # type: ignore[method-assign]
         lambda self, timeout: original(self, timeout + 60)
     )
     batch_worker.MAX_FLUSH_ATTEMPTS = 10**9
 
 
 def everything_counts_as_delivered() -> None:
-    otlp_http.OtlpExporter._send = (  # type: ignore[method-assign]
+    otlp_exporter.OtlpExporter._send = (  # type: ignore[method-assign]
         lambda self, body, count, timeout: (
             self._transport.post(body, timeout), SendResult(delivered=count)
         )[1]
@@ -134,14 +129,14 @@ def spool_is_not_written() -> None:
 
 def lanes_are_one() -> None:
     """Drop the oldest whatever its severity."""
-    put = bounded_queue.SeverityQueue.put
-    bounded_queue.SeverityQueue.put = (  # type: ignore[method-assign]
+    put = severity_queue.SeverityQueue.put
+    severity_queue.SeverityQueue.put = (  # type: ignore[method-assign]
         lambda self, item, severity=9: put(self, item, 9)
     )
 
 
 def overflow_is_dropped() -> None:
-    batching.BatchSender._wait_for_the_spool = (  # type: ignore[method-assign]
+    sender.BatchSender._wait_for_the_spool = (  # type: ignore[method-assign]
         lambda self, is_over: None
     )
 
@@ -157,7 +152,7 @@ def spool_sends_twice() -> None:
 
 def spool_has_no_owner() -> None:
     """Let every process take over what others own."""
-    spool_folder.FileLock.try_acquire = lambda self: True  # type: ignore[method-assign]
+    folder.FileLock.try_acquire = lambda self: True  # type: ignore[method-assign]
 
 
 def spool_is_not_bounded() -> None:
@@ -171,7 +166,7 @@ def fork_is_not_noticed() -> None:
 
 
 def session_is_inherited() -> None:
-    original = lifecycle.Service.reset_after_fork
+    original = service.Service.reset_after_fork
 
     def reset(self: Any) -> None:
         before = self.identity
@@ -179,20 +174,20 @@ def session_is_inherited() -> None:
         self.identity = self.logger.identity = before
         self._resource.describe(before)
 
-    lifecycle.Service.reset_after_fork = reset  # type: ignore[method-assign]
+    service.Service.reset_after_fork = reset  # type: ignore[method-assign]
 
 
 def children_do_not_flush() -> None:
     def nothing(owner: object, end: object) -> None:
         """Leave the child alone."""
 
-    lifecycle.end_with_multiprocessing_child = nothing  # type: ignore[assignment]
-    child_processes.end_with_multiprocessing_child = nothing  # type: ignore[assignment]
+    service.end_with_multiprocessing_child = nothing  # type: ignore[assignment]
+    multiprocessing_exit.end_with_multiprocessing_child = nothing  # type: ignore[assignment]
 
 
 def handler_does_not_flush() -> None:
-    lifecycle.Service.flush_in_handler = lambda self, t: None  # type: ignore[method-assign]
-    lifecycle.Service.shutdown_in_handler = lambda self, t: None  # type: ignore[method-assign]
+    service.Service.flush_in_handler = lambda self, t: None  # type: ignore[method-assign]
+    service.Service.shutdown_in_handler = lambda self, t: None  # type: ignore[method-assign]
 
 
 def handler_swallows_the_signal() -> None:
@@ -207,9 +202,9 @@ def handler_swallows_the_signal() -> None:
 
 
 def failures_are_not_counted() -> None:
-    from sovdev_logger._outputs import handler as base
+    from sovdev_logger._outputs import handler
 
-    base.OutputHandler._fail = (  # type: ignore[method-assign]
+    handler.OutputHandler._fail = (  # type: ignore[method-assign]
         lambda self, error: setattr(self._turnstile, "passed", self._turnstile.passed + 1)
     )
 
@@ -218,31 +213,31 @@ def calls_raise() -> None:
     def fail(self: Any, error: Exception) -> None:
         raise KeyboardInterrupt from error
 
-    from sovdev_logger._outputs import handler as base
+    from sovdev_logger._outputs import handler
 
-    base.OutputHandler._fail = fail  # type: ignore[method-assign]
+    handler.OutputHandler._fail = fail  # type: ignore[method-assign]
 
 
 def put_waits_for_the_server() -> None:
     """Flush in the caller's frame now and then, as a logger that blocks when it is behind."""
-    original, numbers = batching.BatchSender.put, count(1)
+    original, numbers = sender.BatchSender.put, count(1)
 
     def put(self: Any, item: bytes, severity: int = 9) -> None:
         original(self, item, severity)
         if next(numbers) % 50 == 0:
             self.flush(0.02)
 
-    batching.BatchSender.put = put  # type: ignore[method-assign]
+    sender.BatchSender.put = put  # type: ignore[method-assign]
 
 
 def descriptors_leak() -> None:
-    original = transport.HttpTransport.post
+    original = http_transport.HttpTransport.post
 
     def post(self: Any, body: bytes, timeout_seconds: float | None = None) -> Any:
         _leaked.append(os.open(os.devnull, os.O_RDONLY))
         return original(self, body, timeout_seconds)
 
-    transport.HttpTransport.post = post  # type: ignore[method-assign]
+    http_transport.HttpTransport.post = post  # type: ignore[method-assign]
 
 
 _leaked: list[int] = []
@@ -286,9 +281,9 @@ def lipservice_forgets_what_nobody_got() -> None:
 
 
 def lipservice_sends_what_was_taken_again() -> None:
-    from sovdev_logger._sampling import lipservice_client as lipservice
+    from sovdev_logger._sampling import lipservice_client
 
-    lipservice.surely_not_taken = lambda answer: True
+    lipservice_client.surely_not_taken = lambda answer: True
 
 
 def lipservice_runs_in_the_callers_thread() -> None:
@@ -310,9 +305,9 @@ def the_pattern_table_has_a_lock() -> None:
 
 
 def child_keeps_the_parents_connection() -> None:
-    from sovdev_logger._outputs.relay import exporter as relay_grpc
+    from sovdev_logger._outputs.relay import exporter as relay_exporter
 
-    relay_grpc.RelayExporter.reset_after_fork = lambda self: None  # type: ignore[method-assign]
+    relay_exporter.RelayExporter.reset_after_fork = lambda self: None  # type: ignore[method-assign]
 
 
 def signal_handler_does_not_bypass_loguru() -> None:
@@ -322,17 +317,17 @@ def signal_handler_does_not_bypass_loguru() -> None:
 
 
 def values_of_variables_are_shown() -> None:
-    from sovdev_logger._outputs.loguru import sinks as loguru_sinks
-    from sovdev_logger._profiles import start as environment
+    from sovdev_logger._outputs.loguru import sinks
+    from sovdev_logger._profiles import start
 
-    environment.redact_shown_values = lambda text, error: text
-    loguru_sinks.redact_shown_values = lambda text, error: text
+    start.redact_shown_values = lambda text, error: text
+    sinks.redact_shown_values = lambda text, error: text
 
 
 def child_keeps_its_parents_sinks() -> None:
-    from sovdev_logger._profiles import start as environment
+    from sovdev_logger._profiles import start
 
-    environment._Process.begin_anew = lambda self: None  # type: ignore[method-assign]
+    start._Process.begin_anew = lambda self: None  # type: ignore[method-assign]
 
 
 def the_file_imports_something_late() -> None:

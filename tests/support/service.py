@@ -6,9 +6,8 @@ from pathlib import Path
 from typing import Any
 
 from sovdev_logger import sovdev_initialize
-from sovdev_logger._service import service as lifecycle
 from sovdev_logger._service.instance import instance
-from sovdev_logger._service.service import Service
+from sovdev_logger._service.service import Service, stop_service
 
 Entry = dict[str, Any]
 
@@ -82,6 +81,6 @@ def stop() -> None:
     """Take the service away, as if it had never been initialised."""
     service = instance.service
     if service is not None:
-        lifecycle.stop_service(service, timeout_seconds=5)
+        stop_service(service, timeout_seconds=5)
     instance.service = None
     instance.is_initialised = False

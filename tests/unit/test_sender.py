@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterator
 
 import pytest
 
-from sovdev_logger._delivery import worker_thread as worker
+from sovdev_logger._delivery import worker_thread
 from sovdev_logger._delivery.backlog import BatchLimits
 from sovdev_logger._delivery.backoff import Backoff
 from sovdev_logger._delivery.batch_worker import MAX_REJECTIONS_IN_A_ROW
@@ -136,7 +136,7 @@ def test_a_flush_returns_early_when_the_server_does_not_answer(
     result = sender.flush(60)
     assert time.monotonic() - started < 30
     assert (result.pending, result.reason, result.timed_out) == (7, "connection refused", False)
-    assert server.attempts == worker.MAX_FLUSH_ATTEMPTS
+    assert server.attempts == worker_thread.MAX_FLUSH_ATTEMPTS
     assert sender.status().queued == 7
     server.default = None
     assert sender.flush(10).delivered == 7

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from sovdev_logger._delivery import batch_worker
-from sovdev_logger._delivery import sender as batching
+from sovdev_logger._delivery import sender as sender_module
 from sovdev_logger._delivery.backlog import BatchLimits
 from sovdev_logger._delivery.results import SendResult
 from sovdev_logger._delivery.sender import BatchSender
@@ -228,7 +228,7 @@ def test_a_disk_that_hangs_is_waited_for_once(
     server.gate.clear()
     started = time.monotonic()
     put(sender, 2000)
-    assert time.monotonic() - started < 5 * batching._MAX_WAIT_FOR_SPOOL_SECONDS
+    assert time.monotonic() - started < 5 * sender_module._MAX_WAIT_FOR_SPOOL_SECONDS
     assert sender.status().dropped_by_reason["queue full"] > 1000
     disk.set()
     server.gate.set()
@@ -241,14 +241,14 @@ def test_a_disk_that_hangs_is_waited_for_once(
 def test_a_disk_that_hung_is_waited_for_again_as_soon_as_it_takes_something(
     make: Callable[..., BatchSender], server: Server, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(batching, "_MAX_WAIT_FOR_SPOOL_SECONDS", 0.05)
+    monkeypatch.setattr(sender_module, "_MAX_WAIT_FOR_SPOOL_SECONDS", 0.05)
     sender = make(queue_max_records=50)
     disk = hang_the_disk(sender, monkeypatch)
     server.gate.clear()
     put(sender, 500)
     dropped = sender.status().dropped
     assert dropped > 0
-    monkeypatch.setattr(batching, "_MAX_WAIT_FOR_SPOOL_SECONDS", 30)
+    monkeypatch.setattr(sender_module, "_MAX_WAIT_FOR_SPOOL_SECONDS", 30)
     disk.set()
     wait_for(lambda: len(sender._queue) <= 25)
     put(sender, 5000)
