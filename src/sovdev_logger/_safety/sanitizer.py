@@ -22,6 +22,8 @@ DEFAULT_MAX_FIELD_BYTES: Final = 65536
 _NULL: Final = b"null"
 
 _BRANCHES_TRIED: Final = 16
+_MAX_FLAT_VALUES: Final = 64
+_FLAT_TYPES: Final = frozenset({str, int, float, bool, type(None)})
 
 _MAX_REMEMBERED_KEYS: Final = 4096
 _MAX_KEYS_LEARNED: Final = 64
@@ -152,6 +154,12 @@ class Sanitizer:
         Lists that hold one another several times may stand for more items than there is memory;
         the encoder would write out each.
         """
+        if (  # from Python 3.14 on each dict is tracked, also one of plain values alone
+            type(value) is dict
+            and len(value) <= _MAX_FLAT_VALUES
+            and _FLAT_TYPES.issuperset(map(type, value.values()))
+        ):
+            return False
         items = 1
         for _ in range(MAX_DEPTH):
             if not isinstance(value, (dict, list, tuple)):
