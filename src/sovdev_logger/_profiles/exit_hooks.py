@@ -4,6 +4,7 @@ import contextlib
 import functools
 import logging
 import os
+import re
 import signal
 import sys
 import threading
@@ -24,6 +25,7 @@ Record = Callable[[int, str, BaseException | None, CallSite | None], None]
 
 _MAX_EXIT_CODE: Final = 255
 _SHOWN_CHARACTERS: Final = 80
+_FUNCTION: Final = re.compile(r"<function (\S+) at 0x")
 _LOGGERS: Final = frozenset({"contextlib", "logging", "loguru", "sovdev_logger"})
 
 
@@ -75,9 +77,7 @@ class ExitHooks:
 
     def _after_unraisable(self, before: Callable[..., Any]) -> Callable[..., Any]:
         def hook(args: Any) -> None:
-            where = f" in {_name_of(args.object)}" if args.object is not None else ""
-            if args.object is None and args.err_msg:
-                where = args.err_msg.removeprefix("Exception ignored")
+            where = _place_of(args.object, args.err_msg or "")
             self._critical(args.exc_value, args.exc_type, args.exc_traceback, where)
             if before is not sys.__unraisablehook__:
                 before(args)
@@ -213,6 +213,14 @@ def end_process(code: int) -> NoReturn:
 def _module_of_caller() -> str:
     """Return the module of the function that called the caller of this."""
     return str(sys._getframe(2).f_globals.get("__name__"))  # noqa: SLF001 - what logging does
+
+
+def _place_of(source: object, text: str) -> str:
+    """Return where an ignored error happened; newer Pythons say so in ``text`` only."""
+    if source is not None:
+        return f" in {_name_of(source)}"
+    function = _FUNCTION.search(text)
+    return f" in {function[1]}" if function else text.removeprefix("Exception ignored")
 
 
 def _name_of(value: object) -> str:
