@@ -11,6 +11,8 @@ import h2.connection
 import h2.events
 import h2.exceptions
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from sovdev_logger._outputs.relay.grpc_connection import (
     MAX_ANSWER_BYTES,
@@ -161,6 +163,36 @@ def test_a_server_of_another_kind_is_unavailable() -> None:
         status = call(target).status
         assert status is not None
         assert status.code is StatusCode.UNAVAILABLE
+
+
+FRAMES = st.builds(
+    lambda kind, flags, stream_id, payload: b"".join(
+        (
+            len(payload).to_bytes(3, "big"),
+            bytes([kind, flags]),
+            stream_id.to_bytes(4, "big"),
+            payload,
+        )
+    ),
+    st.integers(0, 9),
+    st.integers(0, 255),
+    st.sampled_from([0, 1, 2, 3]),
+    st.binary(max_size=60) | st.just(framed(b"x")),
+)
+
+
+@settings(deadline=None)
+@given(st.lists(st.binary(max_size=60) | FRAMES, max_size=6))
+def test_whatever_a_server_sends_ends_the_call(junk: list[bytes]) -> None:
+    def send(connection: socket.socket) -> None:
+        connection.recv(65_536)
+        with suppress(ConnectionError):
+            connection.sendall(b"\0\0\0\4\0\0\0\0\0" + b"".join(junk))
+
+    with server(send) as target:
+        status = call(target).status
+        assert status is not None
+        assert status.code is not StatusCode.OK
 
 
 def test_a_server_that_reads_nothing_costs_the_deadline_and_no_more() -> None:

@@ -4,7 +4,7 @@ from collections import deque
 from typing import Any
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from sovdev_logger._outputs.relay.grpc_connection import CallStatus, StatusCode
@@ -23,10 +23,11 @@ UINT32 = st.integers(0, 2**32 - 1)
 UINT64 = st.integers(0, 2**64 - 1)
 
 
-def settings(every: int = 64) -> RelaySettings:
+def relay_settings(every: int = 64) -> RelaySettings:
     return RelaySettings(("127.0.0.1:1",), ack_every_n=every)
 
 
+@settings(deadline=None)
 @given(st.text(), st.integers(0, 2**62), st.binary(max_size=1000), UINT64)
 def test_a_payload_is_read_as_it_was_written(
     entry_id: str, time_ns: int, payload: bytes, seq: int
@@ -47,7 +48,7 @@ def test_a_payload_is_read_as_it_was_written(
 
 @pytest.mark.parametrize(("every", "mode"), [(1, wire.ACK_PER_MESSAGE), (64, wire.ACK_BATCH)])
 def test_a_stream_is_opened_with_its_settings(every: int, mode: int) -> None:
-    message = wire.RelayEnvelope.FromString(open_envelope(settings(every)))
+    message = wire.RelayEnvelope.FromString(open_envelope(relay_settings(every)))
     assert message.open == wire.StreamOpen(
         stream_id=message.open.stream_id,
         defaults=wire.MessageMetadata(
@@ -60,7 +61,7 @@ def test_a_stream_is_opened_with_its_settings(every: int, mode: int) -> None:
         max_in_flight=512,
         omit_payload_metadata=True,
     )
-    other = wire.RelayEnvelope.FromString(open_envelope(settings(every)))
+    other = wire.RelayEnvelope.FromString(open_envelope(relay_settings(every)))
     assert len(message.open.stream_id) == 64
     assert other.open.stream_id != message.open.stream_id
 
@@ -70,6 +71,7 @@ def test_a_stream_is_closed_with_a_reason() -> None:
     assert message == wire.RelayEnvelope(close=wire.StreamClose(reason="end of batch"))
 
 
+@settings(deadline=None)
 @given(st.booleans(), st.text(), UINT64, UINT64, UINT32, UINT32)
 def test_an_acknowledgement_is_read_as_it_was_written(
     success: bool, message: str, seq: int, last_seq: int, ok_count: int, err_count: int
@@ -127,12 +129,13 @@ class Connection:
         self.status = CallStatus(StatusCode.UNAVAILABLE, details)
 
 
+@settings(deadline=None)
 @given(st.lists(st.binary(max_size=40) | ACKS, max_size=8), st.integers(1, 5))
 def test_whatever_a_relay_answers_counts_or_breaks_the_stream(
     answers: list[bytes], count: int
 ) -> None:
     connection: Any = Connection(answers)
-    stream = RelayStream(connection, settings(1), 0.0)
+    stream = RelayStream(connection, relay_settings(1), 0.0)
     stream.wait_until_open(0.0)
     delivered, rejected = stream.deliver([b""] * count, 0.0)
     assert min(delivered, rejected) >= 0

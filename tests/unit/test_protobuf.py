@@ -1,24 +1,27 @@
 """Protobuf's wire format: what is written is read, and nothing that arrives hurts the reader."""
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from sovdev_logger._delivery.protobuf import length_delimited, read_fields, read_varint, varint
 
 
+@settings(deadline=None)
 @given(st.integers(0, 2**64 - 1))
 def test_a_varint_is_read_as_it_was_written(number: int) -> None:
     written = varint(number)
     assert read_varint(b"\xff" + written + b"\xff", 1) == (number, 1 + len(written))
 
 
+@settings(deadline=None)
 @given(st.dictionaries(st.integers(1, 2**20), st.binary(max_size=300)))
 def test_fields_are_read_as_they_were_written(fields: dict[int, bytes]) -> None:
     message = b"".join(length_delimited(number, value) for number, value in fields.items())
     assert read_fields(message) == fields
 
 
+@settings(deadline=None)
 @given(st.binary(max_size=200))
 def test_any_bytes_are_a_message_or_a_value_error(junk: bytes) -> None:
     try:
