@@ -115,17 +115,18 @@ def read_settings(environ: Mapping[str, str]) -> Settings:
     env = EnvironmentReader(environ)
     otlp = read_otlp(env)
     settings = env.settings(
-        Settings,
-        console=env.read(CONSOLE._replace(default=not otlp.enabled)),
+        Settings, console=env.read(CONSOLE._replace(default=not otlp.enabled)), otlp=otlp
+    )
+    return replace(
+        settings,
         file=_file(env, LOG_FILE_PATH, LOG_FILE_MAX_BYTES, LOG_FILE_BACKUP_COUNT),
         error_file=_file(env, ERROR_LOG_PATH, ERROR_LOG_MAX_BYTES, ERROR_LOG_BACKUP_COUNT),
-        otlp=otlp,
         delivery=read_delivery(env, env.read(LOG_FILE_PATH).parent),
         sampling=read_sampling(env),
         logwell=read_logwell(env),
         relay=read_relay(env),
+        problems=tuple(dict.fromkeys(env.problems)),
     )
-    return replace(settings, problems=tuple(dict.fromkeys(env.problems)))
 
 
 def _file(
