@@ -20,9 +20,9 @@ from support.service import environment
 
 TOLERANCE = 0.05
 TIMES_FLOOR = {
-    (3, 11): {"file": 3.97, "error": 11.7},
-    (3, 12): {"file": 3.98, "error": 13.9},
-    (3, 13): {"file": 4.05, "error": 13.9},
+    (3, 11): {"file": 3.97, "error": 10.7},
+    (3, 12): {"file": 3.98, "error": 12.9},
+    (3, 13): {"file": 4.05, "error": 12.7},
 }
 CALLS = 512
 

@@ -1,13 +1,28 @@
 """The names that credentials go by, as parts of regular expressions; of names case is ignored."""
 
-_S = r"[_\-. ]?"
+from typing import Final
+
+SEPARATOR: Final = r"[_\-. ]"
+_S: Final = f"{SEPARATOR}?"
+
+KEY_OWNERS: Final = (
+    *("api", "private", "access", "signing", "secret", "encryption", "master", "shared"),
+    *("account", "subscription", "auth"),
+)
+"""What a key belongs to that is a credential, as in ``api_key``."""
+
+PASS_OWNERS: Final = (
+    *("db", "user", "admin", "root", "smtp", "ftp", "http", "proxy", "redis", "mysql", "postgres"),
+    *("pg", "mail", "login"),
+)
+"""What ``pass`` belongs to where it stands for a password, as in ``DB_PASS``."""
 
 _NAME = (
     r"pass(?:w(?:or)?d|phrase|code|ord)s?|pwd|secrets?|credentials?|token"
     rf"|(?:access|refresh|auth|api|bearer|session|id){_S}tokens"
-    rf"|(?:api|private|access|signing|secret|encryption|master|shared|account|subscription|auth){_S}keys?"
+    rf"|(?:{'|'.join(KEY_OWNERS)}){_S}keys?"
     rf"|auth(?:orization)?{_S}code|sess(?:ion)?{_S}id"
-    rf"|(?:db|user|admin|root|smtp|ftp|http|proxy|redis|mysql|postgres|pg|mail|login){_S}pass"
+    rf"|(?:{'|'.join(PASS_OWNERS)}){_S}pass"
 )
 
 AFTER_ESCAPE = r"(?:(?<=\\[bfnrtv])|(?<=\\x[0-9a-f]{2})|(?<=\\u00[01][0-9a-f]))"
@@ -15,7 +30,6 @@ AFTER_ESCAPE = r"(?:(?<=\\[bfnrtv])|(?<=\\x[0-9a-f]{2})|(?<=\\u00[01][0-9a-f]))"
 
 CREDENTIAL_NAME = rf"(?:{_NAME}|(?:(?<![a-z0-9_-])|{AFTER_ESCAPE})sid)"
 """What a credential's name ends with; what comes before it (``db_``, ``X-``) does not matter."""
-
 KEY_SUFFIX = (
     r"(?:[_\-. ]?(?:hash|value|header|confirm(?:ation)?|repeat|again|pem|base64|text|string|plain"
     r"|\d{1,4}))?"
@@ -25,12 +39,21 @@ KEY_SUFFIX = (
 QUERY_KEY = r"[?&](?:key|auth|pass|sig)="
 """Names that are a credential's in the query of a URL alone."""
 
-KNOWN_FORMS = (
-    r"AKIA[A-Z0-9]{12,}|gh[pousr]_[A-Za-z0-9]{10,}|github_pat_\w{10,}"
-    r"|xox[a-z]-[\w-]{8,}|sk-(?=[\w-]{0,80}\d)[\w-]{16,}|[rs]k_(?:live|test)_\w{8,}"
-    r"|glpat-[\w-]{10,}|AIza[\w-]{20,}"
-)
-"""Tokens that are known by how they begin; of these case matters."""
+TOKEN_FORMS: Final = {
+    r"AKIA[A-Z0-9]{12,}": "akia",
+    r"gh[pousr]_[A-Za-z0-9]{10,}": "gho_ ghp_ ghr_ ghs_ ghu_",
+    r"github_pat_\w{10,}": "hub_p",
+    r"xox[a-z]-[\w-]{8,}": "xox",
+    r"sk-(?=[\w-]{0,80}\d)[\w-]{16,}": "sk-",
+    r"sk_(?:live|test)_\w{8,}": "k_live k_test",
+    r"rk_(?:live|test)_\w{8,}": "k_live k_test",
+    r"glpat-[\w-]{10,}": "glpat",
+    r"AIza[\w-]{20,}": "aiza",
+}
+"""Tokens that are known by how they begin, each with the parts that the prefilter scans for."""
+
+KNOWN_FORMS: Final = "|".join(TOKEN_FORMS)
+"""Any of these tokens; of them case matters."""
 
 PROSE = (
     r"must|should|shall|will|would|is|isn't|was|wasn't|are|were|has|have|had|can|could|cannot|can't"

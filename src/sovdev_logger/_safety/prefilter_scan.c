@@ -1,10 +1,10 @@
-/* One pass over the text of an entry: does it hold a part of any credential's name or form?
+/* One pass over the text of an entry: which parts of credentials' names and forms does it hold?
  *
- * Optional: where there is no compiler the package is installed without it, and every text gets
- * the closer look of prefilter.py, not only those with a part. The pass is a shift-and search: each
- * bit of a state stands for one character of one part, and is set while that part's characters up
- * to it were the last ones read. It keeps the interpreter's lock, as all on the way of an entry
- * must: a daemon thread has to be able to log while the interpreter ends.
+ * Optional: prefilter.py has the same function for a package that was installed without a compiler.
+ * The pass is a shift-and search: each bit of a state stands for one character of one part, and is
+ * set while that part's characters up to it were the last ones read. It keeps the interpreter's
+ * lock, as all on the way of an entry must: a daemon thread has to be able to log while the
+ * interpreter ends.
  */
 #define Py_LIMITED_API 0x030B0000
 #define PY_SSIZE_T_CLEAN
@@ -14,26 +14,27 @@
 
 #define WORD_BITS 64
 
-enum { MAY_BE_SECRET = 1, HAS_NULL = 2 };
+#define COUNT(array) ((int)(sizeof(array) / sizeof *(array)))
 
-/* What may_contain_secret() of prefilter.py says yes to holds one of these, whatever the case ... */
-static const char *const SECRET_PARTS[] = {
-    "---",   "aiza",   "akia",   "auth", "basic", "beare", "cook", "cred", "eyj",
-    "gho_",  "ghp_",   "ghr_",   "ghs_", "ghu_",  "glpat", "hub_p", "k_live", "k_test",
-    "key",   "pass",   "pwd",    "secr", "sess",  "sid",   "sig=", "sk-",  "token",
-    "xox",   NULL,
+/* The parts and the flags are those of prefilter.py: one for a null, one for each part, whatever
+ * its case ... */
+static const char *const PARTS[] = {
+    "---",   "aiza",  "akia", "auth", "basic", "beare", "cook",   "cred",   "eyj", "gho_",
+    "ghp_",  "ghr_",  "ghs_", "ghu_", "glpat", "hub_p", "k_live", "k_test", "key", "pass",
+    "pwd",   "secr",  "sess", "sid",  "sig=",  "sk-",   "token",  "xox",
 };
-/* ... or both of these, as a URL with a password does; addresses of mail alone are common. */
-static const char *const SCHEME_PARTS[] = {"://", NULL};
-static const char *const AT_PARTS[] = {"@", NULL};
-static const char *const NULL_PARTS[] = {"null", NULL};
+/* ... and one for both of these, as a URL with a password has; addresses of mail are common. */
+static const char *const SCHEME = "://", *const AT = "@";
+#define HAS_NULL 1L
+#define HAS_PART(number) (2L << (number))
+#define HAS_USER_INFO HAS_PART(COUNT(PARTS))
 
 typedef struct {
     uint64_t low, high;
 } Bits;
 
 static Bits of_character[256], first;
-static Bits last_of_secret, last_of_scheme, last_of_at, last_of_null;
+static Bits last_of_part[COUNT(PARTS)], last_of_parts, last_of_scheme, last_of_at, last_of_null;
 
 static void set_bit(Bits *bits, int number)
 {
@@ -43,24 +44,22 @@ static void set_bit(Bits *bits, int number)
         bits->high |= UINT64_C(1) << (number - WORD_BITS);
 }
 
-/* Give each character of each part a bit, from `next` on; return the next free one, or -1. */
-static int add_parts(const char *const *parts, Bits *last, int next)
+/* Give each character of a part a bit, from `next` on; return the next free one, or -1. */
+static int add_part(const char *part, Bits *last, int next)
 {
-    for (; next >= 0 && *parts != NULL; parts++) {
-        int length = (int)strlen(*parts);
-        if (next < WORD_BITS && next + length > WORD_BITS)
-            next = WORD_BITS; /* a part lies within one word: no bit is carried to the other */
-        if (next + length > 2 * WORD_BITS)
-            return -1;
-        set_bit(&first, next);
-        for (int i = 0; i < length; i++, next++) {
-            unsigned char character = (unsigned char)(*parts)[i];
-            set_bit(&of_character[character], next);
-            if (character >= 'a' && character <= 'z')
-                set_bit(&of_character[character - 'a' + 'A'], next);
-        }
-        set_bit(last, next - 1);
+    int length = (int)strlen(part);
+    if (next < WORD_BITS && next + length > WORD_BITS)
+        next = WORD_BITS; /* a part lies within one word: no bit is carried to the other */
+    if (next < 0 || next + length > 2 * WORD_BITS)
+        return -1;
+    set_bit(&first, next);
+    for (int i = 0; i < length; i++, next++) {
+        unsigned char character = (unsigned char)part[i];
+        set_bit(&of_character[character], next);
+        if (character >= 'a' && character <= 'z')
+            set_bit(&of_character[character - 'a' + 'A'], next);
     }
+    set_bit(last, next - 1);
     return next;
 }
 
@@ -103,10 +102,14 @@ static PyObject *scan(PyObject *module, PyObject *const *arguments, Py_ssize_t c
             return NULL;
         read_text(text, length, &state, &seen);
     }
-    int may_be_secret = holds(seen, last_of_secret)
-                        || (holds(seen, last_of_scheme) && holds(seen, last_of_at));
-    return PyLong_FromLong((may_be_secret ? MAY_BE_SECRET : 0)
-                           | (holds(seen, last_of_null) ? HAS_NULL : 0));
+    long found = holds(seen, last_of_null) ? HAS_NULL : 0;
+    if (holds(seen, last_of_parts))
+        for (int number = 0; number < COUNT(PARTS); number++)
+            if (holds(seen, last_of_part[number]))
+                found |= HAS_PART(number);
+    if (holds(seen, last_of_scheme) && holds(seen, last_of_at))
+        found |= HAS_USER_INFO;
+    return PyLong_FromLong(found);
 }
 
 static PyMethodDef methods[] = {
@@ -120,10 +123,15 @@ static struct PyModuleDef definition = {
 
 PyMODINIT_FUNC PyInit_prefilter_scan(void)
 {
-    int next = add_parts(SECRET_PARTS, &last_of_secret, 0);
-    next = add_parts(SCHEME_PARTS, &last_of_scheme, next);
-    next = add_parts(AT_PARTS, &last_of_at, next);
-    if (add_parts(NULL_PARTS, &last_of_null, next) < 0) {
+    int next = 0;
+    for (int number = 0; number < COUNT(PARTS); number++) {
+        next = add_part(PARTS[number], &last_of_part[number], next);
+        last_of_parts.low |= last_of_part[number].low;
+        last_of_parts.high |= last_of_part[number].high;
+    }
+    next = add_part(SCHEME, &last_of_scheme, next);
+    next = add_part(AT, &last_of_at, next);
+    if (add_part("null", &last_of_null, next) < 0) {
         PyErr_SetString(PyExc_ImportError, "prefilter_scan: more parts than two words have bits");
         return NULL;
     }

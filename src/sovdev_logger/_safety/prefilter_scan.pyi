@@ -1,6 +1,8 @@
 def scan(message: str, input_text: bytes, response_text: bytes, /) -> int:
-    """Say in one pass what a message and two JSON texts may hold: flags of prefilter.py.
+    """Return the flags, as in prefilter.py, of what a message and two JSON texts hold.
 
-    Takes a nanosecond a byte. Raises ``UnicodeEncodeError`` for a lone surrogate in the message.
-    Thread-safe; keeps the interpreter's lock.
+    Takes a nanosecond a byte. Thread-safe; keeps the interpreter's lock.
+
+    Raises:
+        UnicodeEncodeError: The message holds a lone surrogate.
     """

@@ -8,12 +8,7 @@ from typing import Any, Final
 from sovdev_logger._safety.json_encoding import AS_GIVEN, dumps, orjson_dumps
 from sovdev_logger._safety.json_values import clean_text, describe
 from sovdev_logger._safety.json_walk import MAX_DEPTH, TOO_DEEP, JsonWalk, cut_text
-from sovdev_logger._safety.prefilter import (
-    HAS_NULL,
-    MAY_BE_SECRET,
-    may_contain_secret,
-    scan,
-)
+from sovdev_logger._safety.prefilter import HAS_NULL, confirm, scan
 from sovdev_logger._safety.redaction import redact_head
 from sovdev_logger._safety.stacktrace import MAX_CHARACTERS, exception_message, exception_text
 
@@ -24,10 +19,6 @@ _NULL: Final = b"null"
 _BRANCHES_TRIED: Final = 16
 _MAX_FLAT_VALUES: Final = 64
 _FLAT_TYPES: Final = frozenset({str, int, float, bool, type(None)})
-
-_MAX_REMEMBERED_KEYS: Final = 4096
-_MAX_KEYS_LEARNED: Final = 64
-_MAX_KEY_CHARACTERS: Final = 128
 
 
 class Sanitizer:
@@ -49,7 +40,6 @@ class Sanitizer:
         self._ordinary_length = max_field_bytes // 6
         self._cuts = count()
         self._reads = 0
-        self._harmless_keys: set[object] = set()
 
     @property
     def redacts(self) -> bool:
@@ -90,55 +80,19 @@ class Sanitizer:
                 and self._exceeds(message, input_text, response_text)
             ) or (
                 found
-                and self._is_odd(
-                    found, message, input_json, response_json, input_text, response_text
+                and (
+                    (found & HAS_NULL and _has_non_finite((input_json, response_json)))
+                    or (
+                        found > HAS_NULL
+                        and self._redact
+                        and confirm(found, b"".join((message.encode(), input_text, response_text)))
+                    )
                 )
             ):
                 return self._walked(message, input_json, response_json)
         except Exception:  # noqa: BLE001 - orjson's and the values' own errors alike
             return self._walked(message, input_json, response_json)
         return message, input_text or _NULL, response_text or _NULL
-
-    def _is_odd(  # noqa: PLR0917
-        self,
-        found: int,
-        message: str,
-        input_json: object,
-        response_json: object,
-        input_text: bytes,
-        response_text: bytes,
-    ) -> bool:
-        """Look closer at what the scan found: may there be a credential, or no number?"""
-        if found & HAS_NULL and _has_non_finite((input_json, response_json)):
-            return True
-        return (
-            self._redact
-            and found & MAY_BE_SECRET != 0
-            and may_contain_secret(
-                b"".join((message.encode(), input_text, response_text)),
-                self._separators(input_json) + self._separators(response_json),
-            )
-        )
-
-    def _separators(self, value: object) -> int:
-        """Return how many colons a value's JSON has between harmless keys and their values.
-
-        Less than there are when a key is not known to be harmless; keys inside of values are not
-        counted either.
-        """
-        if type(value) is not dict:
-            return 0
-        is_harmless = self._harmless_keys.issuperset(value) or self._learn(value)
-        return len(value) if is_harmless else -1
-
-    def _learn(self, value: dict[object, object]) -> bool:
-        """Remember a mapping's harmless keys; return whether all its keys are."""
-        if len(value) > _MAX_KEYS_LEARNED:
-            return False
-        for key in list(value):
-            if len(self._harmless_keys) < _MAX_REMEMBERED_KEYS and _is_harmless(key):
-                self._harmless_keys.add(key)
-        return self._harmless_keys.issuperset(value)
 
     def _exceeds(self, message: str, input_text: bytes, response_text: bytes) -> bool:
         """Return whether a field takes more bytes than it may; exact for the two texts."""
@@ -213,14 +167,6 @@ class Sanitizer:
         if not self._redact:
             return text[: MAX_CHARACTERS * 2]
         return redact_head(text, MAX_CHARACTERS * 2)
-
-
-def _is_harmless(key: object) -> bool:
-    return (
-        type(key) is str
-        and len(key) <= _MAX_KEY_CHARACTERS
-        and not may_contain_secret(key.encode("utf-8", "replace"))
-    )
 
 
 def _has_non_finite(value: Any) -> bool:
