@@ -37,9 +37,9 @@ if TYPE_CHECKING:
     from sovdev_logger._api.diagnostics import sovdev_validate_config
     from sovdev_logger._api.spans import sovdev_carry, sovdev_inject_headers, sovdev_span
     from sovdev_logger._delivery.status import OutputStatus, SamplingStatus, Status
+    from sovdev_logger._profiles.exits import sovdev_exit
     from sovdev_logger._profiles.start import (
         sovdev_child_environment,
-        sovdev_exit,
         sovdev_initialize_environment,
     )
     from sovdev_logger._telemetry.spans import SovdevSpan
@@ -91,7 +91,7 @@ _HOMES = {
     "sovdev_capture_logging": "integrations.stdlib",
     "sovdev_carry": "_api.spans",
     "sovdev_child_environment": "_profiles.start",
-    "sovdev_exit": "_profiles.start",
+    "sovdev_exit": "_profiles.exits",
     "sovdev_initialize_environment": "_profiles.start",
     "sovdev_inject_headers": "_api.spans",
     "sovdev_request_id": "integrations._request",

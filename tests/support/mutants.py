@@ -318,16 +318,16 @@ def signal_handler_does_not_bypass_loguru() -> None:
 
 def values_of_variables_are_shown() -> None:
     from sovdev_logger._outputs.loguru import sinks
-    from sovdev_logger._profiles import start
+    from sovdev_logger._profiles import runtime
 
-    start.redact_shown_values = lambda text, error: text
+    runtime.redact_shown_values = lambda text, error: text
     sinks.redact_shown_values = lambda text, error: text
 
 
 def child_keeps_its_parents_sinks() -> None:
-    from sovdev_logger._profiles import start
+    from sovdev_logger._profiles.runtime import ProfileRuntime
 
-    start._Process.begin_anew = lambda self: None  # type: ignore[method-assign]
+    ProfileRuntime.reset_after_fork = lambda self: None  # type: ignore[method-assign]
 
 
 def the_file_imports_something_late() -> None:

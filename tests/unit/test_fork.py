@@ -6,7 +6,12 @@ from collections.abc import Callable
 
 import pytest
 
-from sovdev_logger._runtime.fork import Phase, register_for_fork, unregister_for_fork
+from sovdev_logger._runtime.fork import (
+    Phase,
+    register_for_fork,
+    run_after_other_hooks,
+    unregister_for_fork,
+)
 
 
 class Owner:
@@ -78,3 +83,19 @@ def test_owners_that_nobody_holds_or_that_left_are_not_reset() -> None:
     stays = Owner("stays", resets)
     register_for_fork(Phase.SERVICES, stays)
     assert in_child(lambda: ", ".join(resets)) == "stays"
+
+
+def test_resets_can_follow_the_hooks_of_a_library() -> None:
+    resets: list[str] = []
+    owner = Owner("ours", resets)
+    register_for_fork(Phase.PROFILE, owner)
+
+    def grandchild() -> str:
+        # In a child, because the system takes no hook back.
+        resets.clear()
+        os.register_at_fork(after_in_child=lambda: resets.append("library"))
+        before = in_child(lambda: " ".join(resets))
+        run_after_other_hooks()
+        return f"{before}, {in_child(lambda: ' '.join(resets))}"
+
+    assert in_child(grandchild) == "ours library, library ours"

@@ -1,4 +1,4 @@
-"""Records of how a process ends or fails: hooks of the interpreter that nothing dies without."""
+"""Interpreter hooks that log uncaught exceptions and how the process exits."""
 
 import contextlib
 import functools
@@ -21,7 +21,7 @@ from sovdev_logger._entry.call_site import (
 )
 
 Record = Callable[[int, str, BaseException | None, CallSite | None], None]
-"""Logs a message at a level of stdlib logging, with an exception, at a place of the program."""
+"""Logs a message at a level of stdlib logging, with an exception and a call site."""
 
 _MAX_EXIT_CODE: Final = 255
 _SHOWN_CHARACTERS: Final = 80
@@ -30,24 +30,24 @@ _LOGGERS: Final = frozenset({"contextlib", "logging", "loguru", "sovdev_logger"}
 
 
 class ExitHooks:
-    """Leaves a record of each uncaught exception and of the process's end.
+    """Logs each uncaught exception and the end of the process.
 
-    Hooks that were there before are called afterwards; the interpreter's own are not, whose
-    output the record replaces.
+    Earlier hooks are called afterwards, except for the interpreter's own: the record replaces
+    their output.
 
     Args:
         name: What the process is called.
-        record: Logs; must not raise.
+        record: Called to log; must not raise.
     """
 
     def __init__(self, name: str, record: Record) -> None:
         self.name = name
         self._record = record
-        self._has_said_the_end = False
+        self._has_logged_end = False
         self._exit: tuple[object, CallSite | None] | None = None
 
     def install(self) -> None:
-        """Take over the hooks; only once in a process and its forked children."""
+        """Set the hooks; call it once in a process and its forked children."""
         sys.excepthook = self._after(sys.excepthook)
         threading.excepthook = self._after_thread(threading.excepthook)
         sys.unraisablehook = self._after_unraisable(sys.unraisablehook)
@@ -59,7 +59,7 @@ class ExitHooks:
         def hook(
             kind: type[BaseException], error: BaseException, trace: TracebackType | None
         ) -> None:
-            self.say_uncaught(error, trace)
+            self.log_uncaught(error, trace)
             if isinstance(error, KeyboardInterrupt) or before is not sys.__excepthook__:
                 before(kind, error, trace)
 
@@ -87,7 +87,7 @@ class ExitHooks:
     def _before_exit(self, exit_: Callable[..., NoReturn]) -> Callable[..., NoReturn]:
         @functools.wraps(exit_)
         def exit_with_record(status: Any = None, /) -> NoReturn:
-            if _module_of_caller() != "multiprocessing.spawn":  # it hands on what was said inside
+            if _module_of_caller() != "multiprocessing.spawn":  # it hands on the child's exit
                 self._exit = status, calling_site()
             exit_(status)
 
@@ -96,64 +96,64 @@ class ExitHooks:
     def _before_print(self, print_exc: Callable[..., None]) -> Callable[..., None]:
         @functools.wraps(print_exc)
         def print_exception(*args: Any, **named: Any) -> None:
-            # From Python 3.13 on nothing else tells that a child of multiprocessing fails.
+            # Since Python 3.13 nothing else shows that a child of multiprocessing failed.
             error = sys.exc_info()[1]
             if _module_of_caller() == "multiprocessing.process" and error is not None:
-                self.say_uncaught(error, error.__traceback__)
+                self.log_uncaught(error, error.__traceback__)
             print_exc(*args, **named)
 
         return print_exception
 
-    def start_anew(self, name: str) -> None:
-        """Forget what a parent said: this is a forked child."""
+    def restart(self, name: str) -> None:
+        """Log the end of a forked child, too, under a name of its own."""
         self.name = name
-        self._has_said_the_end = False
+        self._has_logged_end = False
         self._exit = None
 
-    def say_uncaught(self, error: BaseException, trace: TracebackType | None) -> None:
-        """Record the exception that ends the process, unless its end was said already."""
-        if self._has_said_the_end:
+    def log_uncaught(self, error: BaseException, trace: TracebackType | None) -> None:
+        """Log the exception that ends the process, unless its end was logged already."""
+        if self._has_logged_end:
             return
-        self._has_said_the_end = True
+        self._has_logged_end = True
         if isinstance(error, KeyboardInterrupt):
-            place = raising_site(trace)
-            self._record(logging.WARNING, f"{self.name} ends: interrupted", None, place)
+            site = raising_site(trace)
+            self._record(logging.WARNING, f"{self.name} ends: interrupted", None, site)
         else:
             self._critical(error, type(error), trace, "")
 
-    def say_end(self) -> None:
-        """Record how the process ends, unless that was said already."""
-        if self._has_said_the_end:
+    def log_end(self) -> None:
+        """Log how the process ends, unless that was logged already."""
+        if self._has_logged_end:
             return
         error = sys.exc_info()[1]  # multiprocessing calls this while the exception goes through
         if isinstance(error, SystemExit):
             self._exit = error.code, raising_site(error.__traceback__)
         elif error is not None:
-            self.say_uncaught(error, error.__traceback__)
+            self.log_uncaught(error, error.__traceback__)
             return
-        self._has_said_the_end = True
+        self._has_logged_end = True
         if self._exit is None:
             self._record(logging.INFO, f"{self.name} ends", None, None)
             return
-        status, place = self._exit
+        status, site = self._exit
         code = exit_code(status)
         words = f": {status}" if not (status is None or isinstance(status, int)) else ""
         level = logging.ERROR if code else logging.INFO
-        self._record(level, f"{self.name} exits with code {code}{words}", None, place)
+        self._record(level, f"{self.name} exits with code {code}{words}", None, site)
 
-    def say_exit(self, reason: str, code: int, error: BaseException | None) -> None:
-        """Record an exit that gives its reason."""
-        self._has_said_the_end = True
+    def log_exit(self, reason: str, code: int, error: BaseException | None) -> None:
+        """Log an exit with its reason."""
+        self._has_logged_end = True
         level = logging.ERROR if code else logging.INFO
         message = f"{self.name} exits with code {code}: {reason}"
         self._record(level, message, error, calling_site())
 
-    def say_signal(self, number: signal.Signals, place: CallSite | None, *, ends: bool) -> None:
-        """Record a signal, and that the process ends by it if it does."""
+    def log_signal(self, number: signal.Signals, site: CallSite | None, *, ends: bool) -> None:
+        """Log a signal, and whether it ends the process."""
         if ends:
-            self._has_said_the_end = True
+            self._has_logged_end = True
         what = f"{self.name} ends: {number.name}" if ends else f"{self.name} got {number.name}"
-        self._record(logging.INFO, what, None, place)
+        self._record(logging.INFO, what, None, site)
 
     def _critical(
         self,
@@ -165,15 +165,15 @@ class ExitHooks:
         if error is None and kind is not None:
             try:
                 error = kind()
-            except Exception:  # noqa: BLE001 - its constructor wants something
+            except Exception:  # noqa: BLE001 - its constructor needs arguments
                 error = None
         name = kind.__name__ if kind is not None else "exception"
-        place = raising_site(trace)
-        self._record(logging.CRITICAL, f"uncaught {name}{where}: {_text(error)}", error, place)
+        site = raising_site(trace)
+        self._record(logging.CRITICAL, f"uncaught {name}{where}: {_text(error)}", error, site)
 
 
 class _AsyncioCrashes(logging.Filter):
-    """Takes what an event loop says about an exception that nobody has taken."""
+    """Logs exceptions that an event loop reports as never retrieved."""
 
     def __init__(self, critical: Callable[..., None]) -> None:
         super().__init__()
@@ -195,7 +195,7 @@ def exit_code(status: object) -> int:
     return status & _MAX_EXIT_CODE if isinstance(status, int) else 1
 
 
-def place_of(frame: FrameType | None) -> CallSite | None:
+def program_site(frame: FrameType | None) -> CallSite | None:
     """Return where the program is, outside of loggers."""
     return site_outside(frame, _LOGGERS)
 

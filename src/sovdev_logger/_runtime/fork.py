@@ -2,6 +2,7 @@
 
 import os
 from enum import IntEnum
+from functools import partial
 from typing import Final, Protocol
 from weakref import WeakSet
 
@@ -30,6 +31,7 @@ class ForkAware(Protocol):
 
 
 _owners: Final[dict[Phase, WeakSet[ForkAware]]] = {phase: WeakSet() for phase in Phase}
+_hook_number = 0
 
 
 def register_for_fork(phase: Phase, owner: ForkAware) -> None:
@@ -42,7 +44,20 @@ def unregister_for_fork(phase: Phase, owner: ForkAware) -> None:
     _owners[phase].discard(owner)
 
 
-def _reset_child() -> None:
+def run_after_other_hooks() -> None:
+    """Reset after the hooks that other libraries have registered until now.
+
+    A library's hook may hold its locks during a fork, and release them in the child.
+    """
+    global _hook_number  # noqa: PLW0603 - the system takes no hook back: the last one counts
+    _hook_number += 1
+    if hasattr(os, "register_at_fork"):
+        os.register_at_fork(after_in_child=partial(_reset_child, _hook_number))
+
+
+def _reset_child(hook_number: int) -> None:
+    if hook_number != _hook_number:
+        return
     for owners in _owners.values():
         for owner in list(owners):
             try:
@@ -56,5 +71,4 @@ def _reset_child() -> None:
                 )
 
 
-if hasattr(os, "register_at_fork"):
-    os.register_at_fork(after_in_child=_reset_child)
+run_after_other_hooks()
