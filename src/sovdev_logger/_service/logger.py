@@ -38,24 +38,26 @@ if TYPE_CHECKING:
 
 
 class EntryCounter(Protocol):
-    """What counts entries for metrics."""
+    """Counts entries for metrics."""
 
     def count(self, peer: str, level: Level, log_type: str, *, failed: bool) -> None:
-        """Add one; ``failed`` says that an exception was given."""
+        """Add one entry; ``failed`` if it has an exception."""
 
 
 class SovdevLogger:
-    """Builds entries and hands them to one stdlib logger. Nothing here raises into a caller.
+    """Builds entries and hands them to one stdlib logger. Never raises into a caller.
 
     Safe to use from threads, tasks, signal handlers and finalizers: it holds no lock.
 
     Attributes:
         sampling: Decides what is kept; None keeps everything.
-        finds_call_site: Whether an output wants to know the caller's file and line.
-        wanted_levels: By stdlib number whether a call does anything: what ``isEnabledFor`` found,
-            which logging itself forgets when a level is set. Asking it costs as much as the rest
-            of a call that is not wanted. All are wanted where calls are counted.
-        skips_sampled_out: Whether no output wants what is left out, so that it need not be made.
+        finds_call_site: Whether an output needs the caller's file and line.
+        wanted_levels: Whether a call at each stdlib level does any work. This is ``logging``'s
+            own ``isEnabledFor`` cache, which it clears when a level changes; calling
+            ``isEnabledFor`` would double the cost of a disabled call. With metrics on, all levels
+            are enabled because every call is counted.
+        skips_sampled_out: Whether every output drops sampled-out entries, so that they are never
+            built.
     """
 
     def __init__(  # noqa: PLR0917
@@ -79,8 +81,8 @@ class SovdevLogger:
         self.sampling: ManagedSampler | None = None
         self.skips_sampled_out = False
         self.finds_call_site = False
-        self._odd = ArgumentNormalizer(sanitizer, peers)
-        self._functions = self._odd.functions
+        self._arguments = ArgumentNormalizer(sanitizer, peers)
+        self._functions = self._arguments.functions
         self._enabled: dict[int, bool] = getattr(stdlib_logger, "_cache", {})
         self.wanted_levels = (
             self._enabled if counter is None else dict.fromkeys(STDLIB_NUMBERS.values(), True)
@@ -88,20 +90,20 @@ class SovdevLogger:
 
     @property
     def identity(self) -> Identity:
-        """What is the same in every entry of this process."""
+        """The fields that all entries of this process share."""
         return self._identity
 
     @identity.setter
     def identity(self, identity: Identity) -> None:
         self._identity = identity
-        # A copy of all fields, of which some are then set, costs half of what a new dict does.
+        # Copying a dict with every field and setting some costs half of building one.
         names = FIELDS_OF_EVERY_ENTRY
         self._blank: Fields = dict.fromkeys(names) | identity._asdict()
         at = names.index("trace_id") + 1
         in_span = (*names[:at], "span_id", *names[at:])
         self._blank_in_span: Fields = dict.fromkeys(in_span) | identity._asdict()
 
-    def log(  # noqa: C901, PLR0912, PLR0917 - written out: a call costs what a field does
+    def log(  # noqa: C901, PLR0912, PLR0917 - inlined: one more call costs as much as a field
         self,
         level: object,
         function_name: object,
@@ -113,46 +115,47 @@ class SovdevLogger:
         trace_id: object = None,
         log_type: str = TRANSACTION,
     ) -> None:
-        """Make an entry of one call and hand it to the outputs (specification: API)."""
+        """Build the entry of one call and hand it to the outputs (specification: API)."""
         try:
             try:
-                found = BY_EXACT_NAME[level]
+                known_level = BY_EXACT_NAME[level]
             except Exception:  # noqa: BLE001 - unknown, unhashable, or a hash that fails
-                found = self._odd.level(level)
+                known_level = self._arguments.level(level)
             stdlib_logger = self.stdlib_logger
             if stdlib_logger.disabled:
                 stdlib_logger.disabled = False  # dictConfig disables the loggers it does not name
             try:
-                is_enabled = self._enabled[found.stdlib_number]
+                is_enabled = self._enabled[known_level.stdlib_number]
             except KeyError:
-                is_enabled = stdlib_logger.isEnabledFor(found.stdlib_number)
+                is_enabled = stdlib_logger.isEnabledFor(known_level.stdlib_number)
             counter = self._counter
             if counter is None and not is_enabled:
                 return
             try:
                 peer = self.peers.known[peer_service]
             except Exception:  # noqa: BLE001
-                peer = self._odd.peer(peer_service)
+                peer = self._arguments.peer(peer_service)
             if counter is not None:
                 failed = exception is not None and exception is not False
-                counter.count(peer, found, log_type, failed=failed)
+                counter.count(peer, known_level, log_type, failed=failed)
                 if not is_enabled:
                     return
             rate = None
             sampling = self.sampling
             if sampling is not None:
-                rate = sampling.rate_of_call(found, message, exception, trace_id, log_type)
+                rate = sampling.rate_of_call(known_level, message, exception, trace_id, log_type)
                 if not rate and self.skips_sampled_out:
+                    # Inlined, too: with sampling this is what most calls do.
                     for output in self.outputs:
-                        if found.stdlib_number >= output.level:
+                        if known_level.stdlib_number >= output.level:
                             output.count_sampled_out()
                     return
             try:
                 function = self._functions[function_name]
             except Exception:  # noqa: BLE001
-                function = self._odd.function(function_name)
+                function = self._arguments.function(function_name)
             entry = self._entry(
-                found,
+                known_level,
                 function,
                 message,
                 peer,
@@ -174,30 +177,30 @@ class SovdevLogger:
             ):
                 stdlib_logger.handle(record_of_entry(entry))
                 return
-            # Nobody but our outputs listens: they need no record, which costs as much as the rest.
+            # No foreign handler is attached, so skip the LogRecord: it would double the cost.
             for output in self.outputs:
-                if found.stdlib_number >= output.level:
+                if known_level.stdlib_number >= output.level:
                     output.submit(entry)
         except Exception as error:  # noqa: BLE001 - a logging call never hurts its host
-            _say_defect(error)
+            _warn_defect(error)
 
     def resolve_peer(self, peer_service: object) -> str:
-        """Return the system id of a peer; one that is not defined is warned about and kept."""
+        """Return the system id of a peer; an undefined one is kept, with one warning."""
         try:
             return self.peers.known[peer_service]
         except Exception:  # noqa: BLE001 - unknown, unhashable, or a hash that fails
-            return self._odd.peer(peer_service)
+            return self._arguments.peer(peer_service)
 
     def entry_from_record(self, record: logging.LogRecord) -> Entry | None:
-        """Return the entry of a record that plain ``logging`` made, and count it once.
+        """Return the entry of a record from plain ``logging``, and count it.
 
         The peer is INTERNAL and the function is the caller's; ``extra`` becomes the input. None
-        after a defect of ours, which is said.
+        after a bug of ours, with one warning.
         """
         try:
             entry = self._entry_of_record(record)
         except Exception as error:  # noqa: BLE001 - plain logging calls do not raise either
-            _say_defect(error)
+            _warn_defect(error)
             return None
         record.__dict__[ENTRY_ATTRIBUTE] = entry
         return entry
@@ -248,7 +251,7 @@ class SovdevLogger:
         now_ns: int,
     ) -> Entry:
         if type(message) is not str or not message:
-            message = self._odd.message(message)
+            message = self._arguments.message(message)
         text, input_text, response_text = self.sanitizer.texts(message, input_json, response_json)
         active, span_id = self._active_span(), None
         if active is None and trace_id is None:
@@ -298,10 +301,10 @@ class SovdevLogger:
         self, active: ActiveSpan | None, trace_id: object
     ) -> tuple[str, str | None, str | None]:
         """Return an entry's trace id, its span's id, and the trace id's digits if it is valid."""
-        given, digits = ("", None) if trace_id is None else self._odd.trace_id(trace_id)
-        if given:
+        text, digits = ("", None) if trace_id is None else self._arguments.trace_id(trace_id)
+        if text:
             is_inside = active is not None and digits == active.trace_id
-            return given, active.span_id if active is not None and is_inside else None, digits
+            return text, active.span_id if active is not None and is_inside else None, digits
         if active is None:
             fresh = new_trace_id()
             return fresh, None, fresh
@@ -309,13 +312,15 @@ class SovdevLogger:
 
     def _function_of(self, record: logging.LogRecord) -> str:
         known = self._functions.get(record.funcName)
-        return known or self._odd.function(record.funcName or record.module or UNKNOWN_FUNCTION)
+        return known or self._arguments.function(
+            record.funcName or record.module or UNKNOWN_FUNCTION
+        )
 
 
-def _say_defect(error: Exception) -> None:
+def _warn_defect(error: Exception) -> None:
     kind = type(error).__name__
     warn_once(
         f"defect:{kind}",
         f"an entry was lost to a {kind} inside the logger in thread "
-        f"{threading.current_thread().name}; this is a defect of sovdev-logger, please report it.",
+        f"{threading.current_thread().name}; this is a bug in sovdev-logger; please report it.",
     )
