@@ -100,7 +100,6 @@ def test_what_has_no_end_is_cut(value: Any) -> None:
     _, text, _ = made.texts("m", value, None)
     assert len(text) <= 1000
     assert "…[cut" in json.dumps(strict_json(text.decode()), ensure_ascii=False)
-    assert made.cut_count == 1
 
 
 def test_what_is_left_out_of_a_set_is_counted() -> None:
@@ -228,7 +227,7 @@ def test_a_value_that_holds_itself_many_times_over_is_bounded(make: Any) -> None
     made = Sanitizer()
     _, text, _ = made.texts("m", value, None)
     assert len(text) <= 65536
-    assert made.cut_count == 1
+    assert "…[cut" in text.decode()
 
 
 @pytest.mark.parametrize("name", ["note", "password"])
@@ -236,12 +235,10 @@ def test_what_fits_is_whole_whether_walked_or_not(name: str) -> None:
     value: Any = {name: None}
     for _ in range(60):
         value = [value]
-    made = Sanitizer(256)
-    found = shown(value, made)
+    found = shown(value, Sanitizer(256))
     for _ in range(60):
         found = found[0]
     assert found == {name: None}
-    assert made.cut_count == 0
 
 
 class Spoken(str):

@@ -2,7 +2,7 @@
 
 import math
 from gc import is_tracked
-from itertools import count, islice
+from itertools import islice
 from typing import Any, Final
 
 from sovdev_logger._safety.json_encoding import AS_GIVEN, dumps, orjson_dumps
@@ -38,20 +38,11 @@ class Sanitizer:
         self._redact = redact
         # A string of this length cannot exceed the bound, whatever its characters are.
         self._ordinary_length = max_field_bytes // 6
-        self._cuts = count()
-        self._reads = 0
 
     @property
     def redacts(self) -> bool:
         """Whether credentials are replaced."""
         return self._redact
-
-    @property
-    def cut_count(self) -> int:
-        """How many fields were cut so far."""
-        cuts = next(self._cuts) - self._reads
-        self._reads += 1
-        return cuts
 
     def texts(
         self, message: str, input_json: object, response_json: object
@@ -138,12 +129,9 @@ class Sanitizer:
             if walk.was_cut:
                 walk = JsonWalk(self._max_bytes, redact=self._redact)
                 plain = walk.plain(value)
-            text, was_cut = dumps(plain), walk.was_cut
+            return dumps(plain)
         except RecursionError:  # the caller's own stack is all but full
-            text, was_cut = f'"{TOO_DEEP}"'.encode(), True
-        if was_cut:
-            next(self._cuts)
-        return text
+            return f'"{TOO_DEEP}"'.encode()
 
     def text(self, value: object) -> str:
         """Return any value as text, redacted before it is cut."""
@@ -155,7 +143,6 @@ class Sanitizer:
         is_short = len(whole) <= self._max_bytes // 6
         if is_short or (len(whole) <= self._max_bytes and len(dumps(text)) <= self._max_bytes):
             return text
-        next(self._cuts)
         return cut_text(text, self._max_bytes, len(whole))
 
     def exception(self, error: BaseException) -> tuple[str, str]:

@@ -32,7 +32,6 @@ class Policy:
         pattern_rates: By signature.
         anomaly_boost: What a rate is multiplied by while a pattern comes unusually often.
         generated_by: Who made it: ``default``, ``rule-based``, ``llm``, or ``local``.
-        reasoning: Why it is so, in the maker's words.
     """
 
     version: int = 0
@@ -41,7 +40,6 @@ class Policy:
     pattern_rates: Mapping[str, float] = field(default_factory=dict)
     anomaly_boost: float = 1.0
     generated_by: str = "local"
-    reasoning: str | None = None
 
     def rate_of_level(self, level: Level) -> float:
         """Return the rate of entries whose pattern has none; trace goes with debug."""
@@ -77,13 +75,12 @@ LOCAL_DEFAULTS: Final = Policy(
         {"trace": 0.05, "debug": 0.05, "info": 0.2, "warn": 0.5, "error": 1.0, "fatal": 1.0}
     ),
     anomaly_boost=2.0,
-    reasoning="what is used without a server",
 )
 
 
 def uniform_policy(rate: float) -> Policy:
     """Return a policy with one rate for everything that may be left out."""
-    return Policy(global_rate=rate, reasoning="the rate to fall back to")
+    return Policy(global_rate=rate)
 
 
 def parse_policy(answer: object) -> Policy:
@@ -115,7 +112,6 @@ def parse_policy(answer: object) -> Policy:
         ),
         anomaly_boost=_bounded("anomaly_boost", boost, 1.0, _MAX_BOOST),
         generated_by=_text(answer.get("generated_by")) or "unknown",
-        reasoning=_text(answer.get("reasoning")),
     )
 
 
