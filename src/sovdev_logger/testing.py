@@ -1,4 +1,4 @@
-"""For the tests of code that logs: read the entries, without files, network or leftovers.
+"""For tests of code that logs: capture entries, without files, network or leftovers.
 
     from sovdev_logger.testing import capture
 
@@ -49,7 +49,7 @@ class Captured:
         return [entry["message"] for entry in self.entries]
 
     def find(self, **fields: object) -> list[EntryFields]:
-        """Return the entries whose fields all have the given values, such as ``level="error"``."""
+        """Return the entries whose fields have these values, such as ``level="error"``."""
         return [
             entry
             for entry in self.entries
@@ -60,18 +60,18 @@ class Captured:
         """Return the only entry with these fields.
 
         Raises:
-            AssertionError: There is none, or more than one; the message lists what there is.
+            AssertionError: There is none, or more than one; the message lists all entries.
         """
-        found = self.find(**fields)
-        if len(found) != 1:
+        matches = self.find(**fields)
+        if len(matches) != 1:
             logged = "\n".join(f"  {entry['level']}: {entry['message']}" for entry in self.entries)
             raise AssertionError(
-                f"{len(found)} entries have {fields!r}, expected one; logged were:\n{logged}"
+                f"{len(matches)} entries have {fields!r}, expected one; logged were:\n{logged}"
             )
-        return found[0]
+        return matches[0]
 
     def clear(self) -> None:
-        """Forget what was captured so far."""
+        """Forget the entries captured so far."""
         self.entries.clear()
 
 
@@ -117,12 +117,11 @@ def capture(
     service_version: str = DEFAULT_VERSION,
     peer_services: Mapping[str, str] | None = None,
 ) -> Iterator[Captured]:
-    """Collect what is logged inside the ``with`` block, instead of writing it anywhere.
+    """Capture what is logged inside the ``with`` block, instead of writing it anywhere.
 
     Code may log without having initialised; if it calls ``sovdev_initialize`` itself, its names
-    and peers are taken over. Afterwards everything is as it was: the service that was initialised
-    before, its outputs, the request context and the active span. For one test at a time in a
-    process.
+    and peers are used. Afterwards everything is restored: the service that was initialised before,
+    its outputs, the request context and the active span. For one test at a time in a process.
 
     Args:
         service_name, service_version, peer_services: As for ``sovdev_initialize``, for code that

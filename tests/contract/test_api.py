@@ -143,7 +143,7 @@ def test_internal_cannot_be_given_another_id(
     started = start(peers={"INTERNAL": "SYS9", "EMPTY": " "})
     sovdev_log("info", "main", "hello", "INTERNAL")
     assert started.last["peer_service"] == "orders"
-    assert capsys.readouterr().err.count("is left out") == 2
+    assert capsys.readouterr().err.count("is ignored") == 2
 
 
 @pytest.mark.parametrize(

@@ -117,7 +117,7 @@ asyncio.run(main())
         ("{}", "service_name is blank"),
         ("{'SERVICE_NAME': 5}", "service_name must be a str"),
         ("{'SERVICE_NAME': 'x', 'RESOLVER': 'no.such'}", "no"),
-        ("{'SERVICE_NAME': 'x', 'CAPTURE_LOGGING': 'loud'}", "is no level"),
+        ("{'SERVICE_NAME': 'x', 'CAPTURE_LOGGING': 'loud'}", "is not a level"),
     ],
 )
 def test_wrong_settings_are_told(tmp_path: Path, setting: str, words: str) -> None:

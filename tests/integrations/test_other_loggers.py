@@ -62,7 +62,7 @@ def test_taking_it_back_leaves_the_root_logger_as_it_was(logged: Captured) -> No
 
 
 def test_wrong_arguments() -> None:
-    with pytest.raises(ValueError, match="'loud' is no level"):
+    with pytest.raises(ValueError, match="'loud' is not a level"):
         log.sovdev_capture_logging("loud")
     with pytest.raises(TypeError, match="exclude must be a list"):
         log.sovdev_capture_logging(exclude="x")

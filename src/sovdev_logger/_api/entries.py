@@ -1,4 +1,4 @@
-"""The functions that log: entries, jobs, spans, context."""
+"""Public functions that log entries and jobs, start spans and set the context."""
 
 from collections.abc import Mapping
 from typing import TYPE_CHECKING
@@ -31,18 +31,18 @@ def sovdev_log(
     """Log one transaction: on the console, in the file, over OTLP, in metrics and in the trace.
 
     The file has the entry before this returns; nothing here waits for a network. Safe in threads,
-    tasks, signal handlers and finalizers. Nothing that the arguments hold raises.
+    tasks, signal handlers and finalizers. Never raises because of an argument.
 
     Args:
-        level: One of ``SOVDEV_LOGLEVELS``; an unknown one is logged as info and said once.
-        function_name: The function that logs.
+        level: One of ``SOVDEV_LOGLEVELS``; an unknown one is logged as info, with one warning.
+        function_name: The calling function.
         message: What happened, in words.
-        peer_service: The system that was talked to, such as ``PEER.BRREG``; ``PEER.INTERNAL`` or
+        peer_service: The system that was called, such as ``PEER.BRREG``; ``PEER.INTERNAL`` or
             None for the service itself.
-        input_json: What went in; any value, credentials are redacted.
-        response_json: What came out; any value, credentials are redacted.
+        input_json: The input; any value, credentials are redacted.
+        response_json: The response; any value, credentials are redacted.
         exception: The error, if there was one.
-        trace_id: Ties entries together; default is the active span's, else a fresh one.
+        trace_id: Correlates entries; default is the active span's, else a new one.
 
     Raises:
         RuntimeError: ``sovdev_initialize`` was not called.
@@ -56,7 +56,7 @@ def sovdev_log(
     try:
         if not logger.wanted_levels[STDLIB_NUMBERS[level]]:
             return
-    except Exception:  # noqa: BLE001, S110 - not asked yet; or odd, which the logger deals with
+    except Exception:  # noqa: BLE001, S110 - level not cached yet, or unusual: logger.log handles both
         pass
     logger.log(
         level,
@@ -82,12 +82,13 @@ def sovdev_log_job_status(
     """Log that a job reached a status, as ``Job {status}: {job_name}``.
 
     The entry's ``log_type`` is ``job.status``, and its input holds ``job_name``, ``job_status``
-    and the keys of ``input_json``, which win; an input that is no mapping is kept as ``input``.
+    and the keys of ``input_json``, which take precedence; an input that is not a mapping is kept as
+    ``input``.
 
     Args:
         level, function_name, peer_service, trace_id: As for ``sovdev_log``.
         job_name: The job.
-        status: Where it is, such as ``Started``, ``Completed`` or ``Failed``.
+        status: Its status, such as ``Started``, ``Completed`` or ``Failed``.
         input_json: More about the job.
 
     Raises:
@@ -117,11 +118,11 @@ def sovdev_log_job_progress(
     The entry's ``log_type`` is ``job.progress``, and its input holds ``job_name``
     (``BatchProcessing``), ``item_id``, ``current_item``, ``total_items``,
     ``progress_percentage`` (whole, rounded half up, 0 for a total of 0) and the keys of
-    ``input_json``, which win.
+    ``input_json``, which take precedence.
 
     Args:
         level, function_name, peer_service, input_json, trace_id: As for ``sovdev_log``.
-        item_id: What is worked on.
+        item_id: The item.
         current: The item's number, counted from 1.
         total: How many items there are.
 
@@ -148,11 +149,11 @@ def sovdev_start_span(
     A span started while another is active is its child. It is current in the OpenTelemetry
     context, so other instrumentation sees it; the application's tracer provider is used where one
     is set. End it with ``sovdev_end_span``, or use it in a ``with`` statement. Thread and task
-    safe; raises nothing once initialised.
+    safe; never raises once initialised.
 
     Args:
-        operation_name: What is done, a name with few distinct values.
-        attributes: More about it; credentials are redacted.
+        operation_name: The operation, a name with few distinct values.
+        attributes: Details; credentials are redacted.
         peer_service: The system that is called, which makes it a client span.
 
     Raises:
@@ -168,8 +169,7 @@ def sovdev_start_span(
 def sovdev_end_span(span: "SovdevSpan", error: BaseException | str | None = None) -> None:
     """End a span and make its parent active again; an ``error`` marks it failed.
 
-    Ending twice, out of order, or in another thread than it was started in is harmless. Raises
-    nothing.
+    Ending it twice, out of order, or in another thread is harmless. Never raises.
 
     Args:
         span: What ``sovdev_start_span`` returned.
@@ -179,19 +179,19 @@ def sovdev_end_span(span: "SovdevSpan", error: BaseException | str | None = None
     """
     from sovdev_logger._telemetry.spans import SovdevSpan  # noqa: PLC0415 - there if a span is
 
-    given: object = span
-    if isinstance(given, SovdevSpan):
-        given.end(error)
-    elif given is not None:
+    handle: object = span
+    if isinstance(handle, SovdevSpan):
+        handle.end(error)
+    elif handle is not None:
         warn_once(
-            f"end-span:{type(given).__name__}",
-            f"sovdev_end_span got a {type(given).__name__} and left it alone: give it what "
-            "sovdev_start_span returned.",
+            f"end-span:{type(handle).__name__}",
+            f"sovdev_end_span ignored a {type(handle).__name__}: pass it what sovdev_start_span "
+            "returned.",
         )
 
 
 def sovdev_generate_trace_id() -> str:
-    """Return a new UUID v4, lower case with hyphens, to give to several calls as ``trace_id``.
+    """Return a new UUID v4, lower case with hyphens, to pass to several calls as ``trace_id``.
 
     Its 32 hex digits are the OpenTelemetry trace id of those entries. Works before
     ``sovdev_initialize``; thread and signal safe.
@@ -207,11 +207,11 @@ def sovdev_set_context(
     service_principal: str | None = None,
     acting_user: str | None = None,
 ) -> None:
-    """Say for whom this task or thread works; each later entry in it carries the names.
+    """Set the identities that later entries of this task or thread carry.
 
-    Merges into what is set: None leaves a field as it is, an empty string removes it. Tasks and
-    threads that copy this context start with it, and what they set stays theirs. Works before
-    ``sovdev_initialize``. Raises nothing.
+    None leaves a field as it is, an empty string removes it. Tasks and threads that copy this
+    context start with its fields, and their changes stay in them. Works before
+    ``sovdev_initialize``. Never raises.
 
     Args:
         client_name: The calling system.
@@ -227,11 +227,14 @@ def sovdev_set_context(
         from sovdev_logger._safety.sanitizer import Sanitizer  # noqa: PLC0415
 
         sanitizer = Sanitizer()
-    given = {
+    identities = {
         "client_name": client_name,
         "service_principal": service_principal,
         "acting_user": acting_user,
     }
     merge_request_fields(
-        {name: None if value is None else sanitizer.text(value) for name, value in given.items()}
+        {
+            name: None if value is None else sanitizer.text(value)
+            for name, value in identities.items()
+        }
     )

@@ -1,4 +1,4 @@
-"""The functions about the service itself: its start, its end, and how it is."""
+"""Public functions that start, flush, stop and inspect the service."""
 
 import os
 from collections.abc import Iterable, Mapping
@@ -20,15 +20,15 @@ def sovdev_initialize(
     service_version: str = DEFAULT_VERSION,
     peer_services: Mapping[str, str] | None = None,
 ) -> None:
-    """Start logging for this process, with the outputs that the environment asks for.
+    """Start logging in this process, with the outputs that the environment configures.
 
-    Call it once, first thing. A second call is silently ignored and the first one stays. Prints
-    nothing unless a variable cannot be used as it is. Thread safe. Registers an exit hook that
-    delivers what is queued within ``SOVDEV_EXIT_TIMEOUT_SECONDS`` (default 5).
+    Call it once, first thing; further calls are silently ignored. Prints nothing, unless a variable
+    has an unusable value. Thread safe. Registers an exit hook that delivers queued entries within
+    ``SOVDEV_EXIT_TIMEOUT_SECONDS`` (default 5).
 
     Args:
-        service_name: What the service is called in every entry; the stdlib logger of this name
-            writes to the same outputs.
+        service_name: The name in every entry; the stdlib logger of this name writes to the same
+            outputs.
         service_version: Left at its default, ``SERVICE_VERSION`` of the environment is used.
         peer_services: Peer name to system id, usually ``PEER.mappings``.
 
@@ -69,11 +69,11 @@ def start_service_of_process(
 
 
 def sovdev_flush() -> None:
-    """Wait until what was logged so far is delivered, or has been tried; at most 30 seconds.
+    """Wait until everything logged so far was delivered or tried, at most 30 seconds.
 
-    Synchronous, repeatable, and shuts nothing down. What could not be delivered is said on
-    stderr. The export runs in other threads, so this is safe in a signal handler, also one that
-    interrupted another flush. Before ``sovdev_initialize`` it does nothing. Raises nothing.
+    Synchronous and repeatable. Warns on stderr about entries that could not be delivered. The
+    export runs in other threads, so this is safe in a signal handler, even one that interrupted
+    another flush. Does nothing before ``sovdev_initialize``. Never raises.
 
     Specification: API, flush and shutdown.
     """
@@ -86,7 +86,7 @@ def sovdev_shutdown() -> None:
     """Flush, at most 30 seconds, and end telemetry for good; a second call does nothing.
 
     Entries that are logged later still reach the console and the files. Safe wherever
-    ``sovdev_flush`` is. Before ``sovdev_initialize`` it does nothing. Raises nothing.
+    ``sovdev_flush`` is. Does nothing before ``sovdev_initialize``. Never raises.
 
     Specification: API, flush and shutdown.
     """
@@ -96,11 +96,11 @@ def sovdev_shutdown() -> None:
 
 
 def sovdev_status() -> "Status":
-    """Return what became of every entry so far, output by output.
+    """Return the fate of every entry so far, output by output.
 
     For each output ``logged == delivered + queued + spooled + dropped + sampled_out``, at every
-    moment; a forked child counts anew. Cheap, takes no lock that a logging call takes; thread and
-    signal safe. Before ``sovdev_initialize`` there are no outputs. Raises nothing.
+    moment; a forked child starts from zero. Cheap, and takes no lock that a logging call takes;
+    thread and signal safe. Before ``sovdev_initialize`` there are no outputs. Never raises.
 
     Specification: delivery, the ledger.
     """
@@ -115,7 +115,7 @@ def sovdev_status() -> "Status":
 def sovdev_install_signal_handlers(
     signals: Iterable[int] = signal_handlers.DEFAULT_SIGNALS,
 ) -> None:
-    """Deliver what is queued when the program is told to end, then let it end as it would have.
+    """Deliver queued entries when a signal ends the program, then let it end as it would have.
 
     On one of ``signals``: flush within ``SOVDEV_EXIT_TIMEOUT_SECONDS``, then call the handler that
     was there before, or raise ``KeyboardInterrupt``, or die by the signal (exit status ``128 + n``
@@ -127,7 +127,7 @@ def sovdev_install_signal_handlers(
 
     Raises:
         RuntimeError: ``sovdev_initialize`` was not called, or this is not the main thread.
-        ValueError: Something in ``signals`` is no signal, or one that cannot be handled.
+        ValueError: A member of ``signals`` is not a signal, or one that cannot be handled.
 
     Specification: delivery, signals.
     """
@@ -166,7 +166,7 @@ def _checked_peers(peer_services: Mapping[str, str] | None) -> dict[str, str]:
     for name in [name for name, system_id in peers.items() if name == INTERNAL or not system_id]:
         warn_once(
             f"peers:{name}",
-            f"peer service {name!r} is left out: INTERNAL is always the service itself, and "
+            f"peer service {name!r} is ignored: INTERNAL is always the service itself, and "
             "every other peer needs a system id.",
         )
         del peers[name]

@@ -1,4 +1,4 @@
-"""Outgoing calls and work handed on: spans as blocks, headers for others, context for threads."""
+"""Public functions for spans as blocks, outgoing headers and context in other threads."""
 
 import contextvars
 import functools
@@ -14,7 +14,7 @@ Function = TypeVar("Function", bound=Callable[..., Any])
 
 
 class SpanBlock:
-    """What ``sovdev_span`` returns: a ``with`` block, an ``async with`` block and a decorator."""
+    """The result of ``sovdev_span``: a block for ``with`` or ``async with``, and a decorator."""
 
     def __init__(
         self, name: str, attributes: Mapping[str, object] | None, peer_service: str | None
@@ -27,8 +27,8 @@ class SpanBlock:
     def __enter__(self) -> SovdevSpan:
         service = instance.required_by("sovdev_span")
         peer = self._peer_service
-        found = None if peer is None else service.logger.resolve_peer(peer)
-        self._span = service.spans.start(self._name, self._attributes, found)
+        system_id = None if peer is None else service.logger.resolve_peer(peer)
+        self._span = service.spans.start(self._name, self._attributes, system_id)
         return self._span
 
     def __exit__(
@@ -52,7 +52,7 @@ class SpanBlock:
         self.__exit__(kind, error, trace)
 
     def __call__(self, function: Function) -> Function:
-        """Return the function with a span of its own around each call."""
+        """Return the function with a new span around each call."""
         if inspect.iscoroutinefunction(function):
 
             @functools.wraps(function)
@@ -81,12 +81,12 @@ def sovdev_span(
 ) -> SpanBlock:
     """Return a span for a ``with`` or ``async with`` block, or to decorate a function with.
 
-    The span is current inside, and an exception that leaves it marks it failed and goes on.
-    Decorated functions, plain or ``async``, get one span a call. Thread and task safe.
+    The span is current inside; an exception that leaves it marks it failed and propagates.
+    Decorated functions, plain or ``async``, have one span per call. Thread and task safe.
 
     Args:
-        name: What is done, a name with few distinct values.
-        attributes: More about it; credentials are redacted.
+        name: The operation, a name with few distinct values.
+        attributes: Details; credentials are redacted.
         peer_service: The system that is called, which makes it a client span.
 
     Raises:
@@ -103,8 +103,8 @@ Headers = TypeVar("Headers", bound=MutableMapping[str, str])
 def sovdev_inject_headers(headers: Headers) -> Headers:
     """Add the W3C headers of the active span to an outgoing request, and return the headers.
 
-    Sets ``traceparent``, and ``tracestate`` if there is one; without an active span nothing. What
-    the other service does is then part of this trace. Raises nothing of its own.
+    Sets ``traceparent``, and ``tracestate`` if there is one; without an active span nothing. The
+    work of the other service is then part of this trace. Raises only what ``headers`` raises.
 
     Args:
         headers: Any mutable mapping of names to texts.
@@ -116,11 +116,11 @@ def sovdev_inject_headers(headers: Headers) -> Headers:
 
 
 def sovdev_carry(function: Function) -> Function:
-    """Return the function so that it runs in this context, in whichever thread it is called.
+    """Return the function bound to this context, in whichever thread it is called.
 
     For threads and executors, which otherwise start without trace, request context and request id:
-    ``executor.submit(sovdev_carry(work), item)``. What the function sets stays inside. It may be
-    called several times, also at once.
+    ``executor.submit(sovdev_carry(work), item)``. Changes to the context stay inside a call. The
+    function may be called several times, also concurrently.
 
     Args:
         function: A plain function; tasks of asyncio carry their context by themselves.

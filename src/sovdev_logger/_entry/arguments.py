@@ -1,4 +1,4 @@
-"""What the arguments of a call stand for that the hot path's tables do not hold."""
+"""Slow path for arguments that are not in the hot path's lookup tables."""
 
 from typing import Final
 
@@ -12,17 +12,17 @@ NO_MESSAGE: Final = "(no message)"
 UNKNOWN_FUNCTION: Final = "unknown"
 
 _MAX_REMEMBERED: Final = 4096
-"""Distinct function names kept ready; beyond it each call pays for its own."""
+"""Maximum number of cached function names; further ones are checked on each call."""
 
 _MAX_REMEMBERED_CHARACTERS: Final = 256
 _SHOWN_CHARACTERS: Final = 80
 
 
 class ArgumentNormalizer:
-    """Makes the best of what a caller gave, and says once how it is meant to be. Raises nothing.
+    """Normalises unusual arguments and warns once for each. Never raises.
 
     Attributes:
-        functions: Function names that are safe to log as they are; a table for the hot path.
+        functions: The hot path's table of function names that are safe to log as they are.
     """
 
     def __init__(self, sanitizer: Sanitizer, peers: PeerResolver) -> None:
@@ -30,31 +30,31 @@ class ArgumentNormalizer:
         self._sanitizer = sanitizer
         self._peers = peers
 
-    def level(self, given: object) -> Level:
-        """Return the level that ``given`` spells; info when it spells none."""
-        found = find_level(given)
-        if found is None:
-            shown = self._short(given)
-            names = ", ".join(one.name for one in LEVELS)
+    def level(self, value: object) -> Level:
+        """Return the level that ``value`` spells; info for any other value."""
+        level = find_level(value)
+        if level is None:
+            shown = self._short(value)
+            names = ", ".join(level.name for level in LEVELS)
             warn_once(
                 f"level:{shown}",
                 f"unknown log level {shown!r}: logged as info; use one of {names}.",
             )
-        return found or INFO
+        return level or INFO
 
-    def peer(self, given: object) -> str:
-        """Return a peer that is not defined as text."""
-        shown = self._short(given)
+    def peer(self, value: object) -> str:
+        """Return the text of an undefined peer."""
+        shown = self._short(value)
         warn_once(
             f"peer:{shown}",
             f"unknown peer service {shown!r}: logged as given; define it in "
             f"sovdev_initialize(peer_services=...), known are {', '.join(self._peers.names())}.",
         )
-        return self._sanitizer.text(given) or self._peers.service_name
+        return self._sanitizer.text(value) or self._peers.service_name
 
-    def message(self, given: object) -> str:
-        """Return a message that is empty or no string as text."""
-        text = self._sanitizer.text(given) if given is not None else ""
+    def message(self, value: object) -> str:
+        """Return the text of a message that is empty or not a string."""
+        text = self._sanitizer.text(value) if value is not None else ""
         if text.strip():
             return text
         warn_once(
@@ -62,9 +62,9 @@ class ArgumentNormalizer:
         )
         return NO_MESSAGE
 
-    def function(self, given: object) -> str:
-        """Return a function's name as text, and remember an ordinary one."""
-        text = self._sanitizer.text(given) if given is not None else ""
+    def function(self, value: object) -> str:
+        """Return a function's name as text, and cache it."""
+        text = self._sanitizer.text(value) if value is not None else ""
         if not text.strip():
             warn_once(
                 "function:empty",
@@ -72,21 +72,18 @@ class ArgumentNormalizer:
                 "function that logs.",
             )
             text = UNKNOWN_FUNCTION
-        is_short = type(given) is str and len(given) <= _MAX_REMEMBERED_CHARACTERS
+        is_short = type(value) is str and len(value) <= _MAX_REMEMBERED_CHARACTERS
         if is_short and len(self.functions) < _MAX_REMEMBERED:
-            self.functions[given] = text
+            self.functions[value] = text
         return text
 
-    def trace_id(self, given: object) -> tuple[str, str | None]:
-        """Return a trace id that the caller gave as text, and its digits if it is a valid one.
-
-        Empty when there is nothing in it.
-        """
-        if type(given) is str and (digits := trace_id_digits(given)) is not None:
-            return given, digits
-        text = self._sanitizer.text(given)
+    def trace_id(self, value: object) -> tuple[str, str | None]:
+        """Return a caller's trace id as text, empty if blank, and its digits if it is valid."""
+        if type(value) is str and (digits := trace_id_digits(value)) is not None:
+            return value, digits
+        text = self._sanitizer.text(value)
         return (text, trace_id_digits(text)) if text.strip() else ("", None)
 
     def _short(self, value: object) -> str:
-        """Return a value as a warning shows it."""
+        """Return a value shortened for a warning."""
         return self._sanitizer.text(value)[:_SHOWN_CHARACTERS]

@@ -1,4 +1,4 @@
-"""Who a request is for: names that every entry of this task or thread carries."""
+"""The identities behind a request, carried by every entry of this task or thread."""
 
 from collections.abc import Mapping
 from contextvars import ContextVar
@@ -13,7 +13,7 @@ request_fields: Final = _request.get
 
 
 def merge_request_fields(changes: Mapping[str, str | None]) -> None:
-    """Set the given fields for this task or thread: None leaves one as it is, "" removes it.
+    """Change fields of this task or thread: None leaves one as it is, "" removes it.
 
     A new mapping replaces the old one, so that tasks which inherited the old one keep theirs.
     """
@@ -27,7 +27,7 @@ def replace_request_fields(fields: Mapping[str, str] | None) -> None:
 
 
 class ActiveSpan(NamedTuple):
-    """The ids of the span that is current where a call is made."""
+    """The ids of the current span."""
 
     trace_id: str
     span_id: str

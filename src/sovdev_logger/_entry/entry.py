@@ -8,7 +8,7 @@ from sovdev_logger._entry.levels import BY_EXACT_NAME, Level
 from sovdev_logger._safety.json_encoding import Fragment, dumps, dumps_line
 
 EXCEPTION_TYPE: Final = "Error"
-"""The constant that stands in ``exception_type`` in every language."""
+"""The value of ``exception_type``, in every language's logger."""
 
 Fields = dict[str, Any]
 
@@ -27,11 +27,11 @@ FIELDS_OF_EVERY_ENTRY: Final = (
     "input_json",
     "response_json",
 )
-"""In their order; ``span_id`` comes after ``trace_id`` where there is one."""
+"""In order; ``span_id``, if any, follows ``trace_id``."""
 
 
 class Identity(NamedTuple):
-    """What is the same in every entry of one process."""
+    """The fields that all entries of one process share."""
 
     service_name: str
     service_version: str
@@ -42,15 +42,15 @@ class Entry:
     """One finished entry: safe, redacted and bounded.
 
     Attributes:
-        fields: The contract's fields in order, strings as they are. ``input_json`` and
-            ``response_json`` stand at their place as JSON fragments; read the texts instead.
+        fields: The contract's fields in order. ``input_json`` and ``response_json`` are JSON
+            fragments; read ``input_text`` and ``response_text`` instead.
         level: The entry's level in every vocabulary.
         time_ns: The wall clock, nanoseconds since the epoch.
         input_text, response_text: Compact JSON of the two values.
         trace_digits: The trace id as 32 hex digits where it is a valid OTel id, else None.
-        exception: The error as it was given, for handlers of others; no output of ours reads it.
-        call_site: The caller's place, where an output wants them.
-        sample_rate: The rate at which it was kept, 0 if it was left out, None without sampling.
+        exception: The original error, for foreign handlers; no output of ours reads it.
+        call_site: Where the call stands, if an output needs it.
+        sample_rate: The rate at which it was kept, 0 if it was sampled out, None without sampling.
     """
 
     __slots__ = (
@@ -78,18 +78,18 @@ class Entry:
     line_cache: bytes | None
 
     def __reduce__(self) -> tuple[Any, ...]:
-        """Let handlers of others pickle the record, as those do that send it to a process."""
+        """Let foreign handlers pickle the record, as those that send it to another process do."""
         return _restored, (self.line(), self.level.name, self.time_ns, self.trace_digits)
 
     def line(self) -> bytes:
-        """Return the entry as one line of JSON with its newline; made once, kept."""
+        """Return the entry as one line of JSON with its newline. Cached."""
         line = self.line_cache
         if line is None:
             line = self.line_cache = dumps_line(self.fields)
         return line
 
 
-def _left_out() -> Entry:
+def _sampled_out() -> Entry:
     entry = Entry()
     entry.fields, entry.level, entry.time_ns = {}, BY_EXACT_NAME["trace"], 0
     entry.input_text = entry.response_text = entry.line_cache = b""
@@ -98,8 +98,8 @@ def _left_out() -> Entry:
     return entry
 
 
-SAMPLED_OUT_ENTRY: Final = _left_out()
-"""Stands for every entry that no output wants, so that it need not be made."""
+SAMPLED_OUT_ENTRY: Final = _sampled_out()
+"""Shared placeholder for sampled-out entries that are never built."""
 
 
 def _restored(line: bytes, level: str, time_ns: int, trace_digits: str | None) -> Entry:

@@ -1,4 +1,4 @@
-"""What an entry says about an exception."""
+"""The fields of an entry that describe an exception."""
 
 import sys
 
@@ -8,7 +8,7 @@ from sovdev_logger._safety.stacktrace import MAX_CHARACTERS
 
 
 def describe_exception(fields: Fields, exception: object, sanitizer: Sanitizer) -> None:
-    """Add the fields of an exception; also given as ``True``, an ``exc_info`` or a text."""
+    """Add the fields of an exception, which may also be ``True``, an ``exc_info`` or a text."""
     if exception is True:
         exception = sys.exc_info()[1]
     elif isinstance(exception, tuple) and len(exception) == 3:  # noqa: PLR2004 - an exc_info

@@ -1,4 +1,4 @@
-"""Identifiers and the clock: what every entry needs one of, prepared ahead."""
+"""Identifiers, generated in batches, and the clock."""
 
 import os
 import time
@@ -8,7 +8,7 @@ from typing import Final
 from sovdev_logger._runtime.fork import Phase, register_for_fork
 
 _BATCH: Final = 64
-"""Ids made from one read of the system's randomness; a single read costs as much as the rest."""
+"""Ids per read of the system's randomness: a read costs as much as the rest of a call."""
 
 _MICROSECOND_NS: Final = 1000
 _MILLISECOND_NS: Final = 1_000_000
@@ -98,7 +98,7 @@ def trace_id_digits(text: str) -> str | None:
         number = int(digits, 16)
     except ValueError:
         return None
-    # int() takes underscores, signs and other scripts' digits, which are no hex digits here.
+    # int() accepts underscores, signs and other scripts' digits; a trace id has none.
     return digits if number and digits == f"{number:032x}" else None
 
 

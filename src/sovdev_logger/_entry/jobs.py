@@ -1,4 +1,4 @@
-"""Job status and progress: the message and the input that they stand for."""
+"""Messages and inputs of the entries about jobs."""
 
 import math
 from collections.abc import Mapping
@@ -11,7 +11,7 @@ PROGRESS_JOB_NAME: Final = "BatchProcessing"
 
 
 class JobCall(NamedTuple):
-    """What is logged for a call about a job."""
+    """The message and input of an entry about a job."""
 
     message: str
     input_json: dict[object, object]
@@ -44,7 +44,7 @@ def progress_call(
 
 
 def percentage(current: object, total: object) -> int:
-    """Return ``current`` of ``total`` in whole percent, rounded half up; 0 where it has none."""
+    """Return ``current`` of ``total`` in whole percent, rounded half up; 0 if it has no value."""
     try:
         share = float(current) * 100 / float(total)  # type: ignore[arg-type]
         return math.floor(share + 0.5)

@@ -1,4 +1,4 @@
-"""The levels of an entry, and what each is called by stdlib logging and by OpenTelemetry."""
+"""The levels of an entry, and their names in stdlib logging and OpenTelemetry."""
 
 import logging
 from enum import StrEnum
@@ -17,7 +17,7 @@ class SOVDEV_LOGLEVELS(StrEnum):  # noqa: N801 - the name is part of the cross-l
 
 
 class Level(NamedTuple):
-    """One level in every vocabulary that an output needs."""
+    """One level, in the vocabulary of each output."""
 
     name: str
     stdlib_number: int
@@ -52,20 +52,20 @@ _SPELLINGS: Final[dict[object, Level]] = {
 BY_EXACT_NAME: Final[dict[object, Level]] = {
     SOVDEV_LOGLEVELS(level.name): level for level in LEVELS
 }
-"""The hot path's table: the members themselves are found at once, names by being equal to them."""
+"""The hot path's table: finds members by identity, and names because they are equal to them."""
 
 
 STDLIB_NUMBERS: Final[dict[object, int]] = {
     name: level.stdlib_number for name, level in BY_EXACT_NAME.items()
 }
-"""What each is to stdlib logging, for the first look at a call."""
+"""The level numbers of stdlib logging, for the first check of a call."""
 
 
 def find_level(value: object) -> Level | None:
     """Return the level that ``value`` spells, or None.
 
-    Understood are the contract's names in any case, the stdlib's names (``WARNING``,
-    ``critical``) and numbers; a number between two levels is the lower one.
+    Accepts the contract's names in any case, the stdlib's names (``WARNING``, ``critical``) and
+    numbers; a number between two levels means the lower one.
     """
     if isinstance(value, str):
         return _SPELLINGS.get(value.strip().lower())
@@ -76,8 +76,8 @@ def find_level(value: object) -> Level | None:
 
 def level_of_number(number: int) -> Level:
     """Return the highest level whose stdlib number is at most ``number`` (trace below 10)."""
-    found = TRACE
+    highest = TRACE
     for level in LEVELS:
         if level.stdlib_number <= number:
-            found = level
-    return found
+            highest = level
+    return highest

@@ -1,4 +1,4 @@
-"""What kinds of entries there are."""
+"""The types of entries."""
 
 from typing import Final
 

@@ -4,7 +4,7 @@ from collections.abc import Iterator, Mapping
 from typing import Final
 
 INTERNAL: Final = "INTERNAL"
-"""The peer of an entry that concerns the service itself."""
+"""The peer of an entry about the service itself."""
 
 _RESERVED: Final = frozenset({"mappings", INTERNAL})
 
@@ -79,7 +79,7 @@ def create_peer_services(definitions: Mapping[str, str]) -> PeerServices:
     Raises:
         TypeError: ``definitions`` is not a mapping of str to str.
         ValueError: A name is empty, starts with an underscore, or is ``mappings`` or
-            ``INTERNAL``, which are taken; or a system id is blank.
+            ``INTERNAL``, which are reserved; or a system id is blank.
     """
     return PeerServices(definitions)
 
@@ -111,19 +111,22 @@ def _check_one(name: object, system_id: object) -> None:
 
 
 class PeerResolver:
-    """Turns the peer of a call into the system id of the entry.
+    """Maps the peer of a call to the system id in the entry.
 
-    Raises nothing. The hot path reads ``known`` itself: a peer it holds needs no further look.
+    Attributes:
+        known: The table, which the hot path reads itself.
     """
 
     __slots__ = ("known", "service_name")
 
     def __init__(self, service_name: str, peer_services: Mapping[str, str]) -> None:
         self.service_name = service_name
-        self.known: dict[object, str] = {one: one for one in peer_services.values()}
+        self.known: dict[object, str] = {
+            system_id: system_id for system_id in peer_services.values()
+        }
         self.known.update(peer_services)
         self.known.update(dict.fromkeys((service_name, INTERNAL, None, ""), service_name))
 
     def names(self) -> list[str]:
-        """Return the peers that a call may name, for a warning."""
+        """Return the names of the defined peers."""
         return sorted(str(name) for name in self.known if name and name != self.service_name)

@@ -1,10 +1,10 @@
-"""What a decision looks like: the rate at which an entry was kept."""
+"""The sampling decision about an entry: the rate at which it was kept."""
 
 from typing import Final
 
 KEEP_ALL: Final = 1.0
 NOT_SAMPLED: Final = 0.0
-"""The rate of an entry that is not kept."""
+"""The rate of a sampled-out entry."""
 
 RATE_ATTRIBUTE: Final = "_sovdev_sample_rate"
-"""Where a stdlib record carries the decision about it; each is decided about once."""
+"""The record attribute with the decision, which is made once for each record."""

@@ -1,1 +1,1 @@
-"""What the interpreter does to a logger: signals, forks, threads, exits."""
+"""Resets after a fork, signals, threads, file locks and exits: the interpreter around a logger."""

@@ -1,4 +1,4 @@
-"""A number that any thread or signal handler raises, without a lock."""
+"""A counter for threads and signal handlers, without a lock."""
 
 from itertools import count
 from typing import Final
@@ -7,7 +7,7 @@ _BEFORE_THE_NUMBER: Final = len("count(")
 
 
 class AtomicCounter:
-    """A number that ``increment()`` raises by one; it returns what the number was before.
+    """A number; ``increment()`` adds one and returns the number before it.
 
     ``next`` on a count is one atomic step, about a tenth of a lock's cost.
     """
@@ -19,6 +19,6 @@ class AtomicCounter:
         self.increment = self._count.__next__
 
     def value(self) -> int:
-        """Return how often ``increment`` was called; any thread or signal handler may ask."""
-        # Its text is the one way to read a count without raising it.
+        """Return how often ``increment`` was called. Thread and signal safe."""
+        # A count cannot be read without incrementing it, except through its repr.
         return int(repr(self._count)[_BEFORE_THE_NUMBER:-1])

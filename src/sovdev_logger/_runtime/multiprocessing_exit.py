@@ -1,4 +1,4 @@
-"""Children of ``multiprocessing`` end without exit hooks; here they get one of theirs."""
+"""An exit hook for children of ``multiprocessing``, which run none of ``atexit``."""
 
 import sys
 import threading
@@ -20,7 +20,7 @@ def end_with_multiprocessing_child(owner: object, end: Callable[[], None]) -> No
     Nothing here keeps ``owner`` alive.
 
     Args:
-        owner: Kept alive by somebody else for as long as ``end`` is of use.
+        owner: Its lifetime limits that of the hook.
         end: Called once the child's function has returned and its threads have ended.
     """
     util = sys.modules.get("multiprocessing.util")
@@ -28,7 +28,7 @@ def end_with_multiprocessing_child(owner: object, end: Callable[[], None]) -> No
     if util is None or process is None:
         return
 
-    # multiprocessing holds what it is given; a bound method would hold its owner for ever.
+    # multiprocessing holds the hook strongly; a bound method would keep its owner alive.
     find = WeakMethod(end) if isinstance(end, MethodType) else lambda: end
 
     def register(_owner: object) -> None:

@@ -1,4 +1,4 @@
-"""Marks the threads that send, so that what their HTTP library logs is not sent in turn."""
+"""Marks the sending threads, so that records of their HTTP library are not sent in turn."""
 
 import threading
 from collections.abc import Iterator
@@ -9,7 +9,7 @@ _local = threading.local()
 
 @contextmanager
 def own_traffic() -> Iterator[None]:
-    """Mark what this thread does inside the block as our own traffic."""
+    """Mark this thread's work inside the block as our own traffic."""
     before = is_own_traffic()
     _local.marked = True
     try:

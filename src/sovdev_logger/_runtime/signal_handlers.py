@@ -12,28 +12,28 @@ from sovdev_logger._runtime.selflog import warn
 DEFAULT_SIGNALS: Final = (signal.SIGINT, signal.SIGTERM)
 
 SECOND_SIGNAL_TIMEOUT_SECONDS: Final = 1.0
-"""What a second signal leaves of the time, when it ends the program."""
+"""The time left to deliver after a second signal that ends the program."""
 
 _EXIT_STATUS_BASE: Final = 128
 
 Handler = Callable[[int, FrameType | None], object] | int | None
 Announce = Callable[[signal.Signals, FrameType | None, bool], None]
-"""Is told which signal came, where, and whether the process ends by it."""
+"""Called with the signal, the interrupted frame, and whether the signal ends the process."""
 
 
 def _announce_nothing(number: signal.Signals, frame: FrameType | None, ends: bool) -> None:  # noqa: FBT001
-    """Say nothing: the default."""
+    """Do nothing: the default."""
 
 
 class SignalHandler:
-    """One signal's handler, and what it replaces.
+    """One signal's handler, which calls the one that it replaces.
 
     Args:
         number: The signal.
         before: What ``signal.getsignal`` returned.
         flush: Waits for delivery, at most so many seconds (None: as configured).
-        shutdown: The same, and keeps what is left on disk: nothing comes afterwards.
-        announce: Called first, so that what it logs is delivered, too.
+        shutdown: The same, and spools the rest, because the process ends.
+        announce: Called first, so that its records are delivered, too.
     """
 
     def __init__(
@@ -52,7 +52,7 @@ class SignalHandler:
         self._is_busy = False
 
     def __call__(self, number: int, frame: FrameType | None) -> None:
-        """Deliver, then do what would have happened without us."""
+        """Deliver, then do what would have happened without this handler."""
         before = self._before
         if not self._is_busy:
             ends = not callable(before) and before != signal.SIG_IGN
@@ -85,18 +85,18 @@ def install(
     shutdown: Callable[[float | None], None],
     announce: Announce = _announce_nothing,
 ) -> None:
-    """Take over ``signals``; a signal that is taken over already is left alone.
+    """Set handlers for ``signals``; a signal that has one of ours keeps it.
 
     Raises:
         RuntimeError: Not in the main thread.
-        ValueError: Something is no signal, or a signal that nobody can handle.
+        ValueError: A member of ``signals`` is not a signal, or one that cannot be handled.
     """
     if threading.current_thread() is not threading.main_thread():
         raise RuntimeError(
             "signal handlers can be installed in the main thread only: call "
             "sovdev_install_signal_handlers there, such as right after sovdev_initialize"
         )
-    for number in [_checked(one) for one in signals]:
+    for number in [_checked(value) for value in signals]:
         before = signal.getsignal(number)
         if isinstance(before, SignalHandler):
             continue
@@ -109,18 +109,18 @@ def install(
         signal.signal(number, SignalHandler(number, before, flush, shutdown, announce))
 
 
-def _checked(number: object) -> signal.Signals:
+def _checked(value: object) -> signal.Signals:
     try:
-        found = signal.Signals(number)  # type: ignore[arg-type]
+        number = signal.Signals(value)  # type: ignore[arg-type]
     except ValueError:
-        raise ValueError(f"{number!r} is no signal: give members of signal.Signals") from None
-    if found in _NOT_CATCHABLE:
-        raise ValueError(f"{found.name} ends a process at once, no handler can be installed")
-    return found
+        raise ValueError(f"{value!r} is not a signal: pass members of signal.Signals") from None
+    if number in _NOT_CATCHABLE:
+        raise ValueError(f"{number.name} ends a process at once, no handler can be installed")
+    return number
 
 
 _NOT_CATCHABLE: Final = {
-    one for name in ("SIGKILL", "SIGSTOP") if (one := getattr(signal, name, None)) is not None
+    getattr(signal, name) for name in ("SIGKILL", "SIGSTOP") if hasattr(signal, name)
 }
 
 
@@ -128,5 +128,5 @@ def _die(number: signal.Signals) -> None:
     """End the process as the signal does without a handler."""
     signal.signal(number, signal.SIG_DFL)
     os.kill(os.getpid(), number)
-    # Still here: the first process of a container does not get what it does not handle.
+    # Still here: the first process of a container does not get signals that it does not handle.
     os._exit(_EXIT_STATUS_BASE + number)

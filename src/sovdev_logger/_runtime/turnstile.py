@@ -1,4 +1,4 @@
-"""One at a time, without the deadlock: what arrives from inside waits for the outer frame."""
+"""Serialises callers without self-deadlock: the outer frame runs items submitted from inside."""
 
 import sys
 import threading
@@ -10,7 +10,7 @@ from sovdev_logger._runtime.fork import Phase, register_for_fork
 from sovdev_logger._runtime.selflog import warn_once
 
 _MAX_PARKED: Final = 10_000
-"""Bounds the memory of an output that makes a new record for each one that it writes."""
+"""Bounds the memory of an output that logs a record for each one that it writes."""
 
 _NOBODY: Final = 0
 
@@ -36,7 +36,7 @@ class TurnstileCounts(NamedTuple):
 
     @property
     def drops(self) -> dict[str, int]:
-        """What was given up here, by reason."""
+        """The items dropped here, by reason."""
         return {"too many parked": self.refused, "interrupted": self.interrupted}
 
 
@@ -45,15 +45,15 @@ class Turnstile(Generic[Item]):
 
     An item that arrives while its own thread is inside ``action`` (a signal handler, a finalizer,
     an object whose ``__repr__`` logs) is parked, and the outer frame handles it before it
-    returns: neither a lock that waits for itself nor an item that vanishes.
+    returns: no lock waits for itself, and no item is lost.
 
     Args:
-        action: Deals with one item.
-        on_error: Gets what ``action`` raised; without it the error goes to who submitted.
+        action: Handles one item.
+        on_error: Called with an error of ``action``; by default the error propagates.
 
     Attributes:
         entered, passed: Items for which ``action`` was begun, and for which it returned.
-        refused: Items that there was no room to park.
+        refused: Items beyond the maximum of parked ones.
         interrupted: Items whose ``action`` was ended by a signal handler that raised.
     """
 
@@ -91,7 +91,7 @@ class Turnstile(Generic[Item]):
         self._aside_entered = self._aside_passed = 0
 
     def counts(self) -> "TurnstileCounts":
-        """Return what became of the items so far."""
+        """Return the counts of the items so far."""
         passed = self.passed + self._aside_passed  # first: nothing passes before it entered
         return TurnstileCounts(
             passed,
@@ -108,7 +108,7 @@ class Turnstile(Generic[Item]):
             self._park(item)
             return
         if _is_finalizing():
-            # Who holds the lock now was a daemon thread; it has ended and will not let go.
+            # The lock may be held by a daemon thread, which has ended without releasing it.
             self._lock = threading.RLock()
         try:
             with self._lock:
@@ -130,9 +130,9 @@ class Turnstile(Generic[Item]):
                 self._take_parked()
 
     def drain_parked(self, aside: Callable[[Item], None]) -> None:
-        """Run ``aside`` for what is parked if this thread is inside, for its outer frame.
+        """If this thread is inside ``action``, run ``aside`` on the parked items now.
 
-        For a flush in a signal handler, which may end the program without going back.
+        For a flush in a signal handler, which may end the program without returning.
         """
         if self._owner != threading.get_ident():
             return
@@ -146,7 +146,7 @@ class Turnstile(Generic[Item]):
                 self._on_error(error)
 
     def run(self, task: Callable[[], None]) -> None:
-        """Run ``task`` alone, unless this thread is already inside: then it is left out."""
+        """Run ``task`` exclusively; skip it if this thread is already inside."""
         me = threading.get_ident()
         if self._owner == me:
             return
@@ -167,7 +167,7 @@ class Turnstile(Generic[Item]):
             warn_once(
                 "parked",
                 f"more than {_MAX_PARKED} records were logged from inside one output and the "
-                "rest is dropped: something that an output calls logs each time.",
+                "rest is dropped: something that the output calls logs each time.",
             )
 
     def _take_parked(self) -> None:

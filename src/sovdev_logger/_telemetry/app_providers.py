@@ -21,12 +21,12 @@ _PLACEHOLDERS: Final = frozenset(
         "NoOpMeterProvider",
     }
 )
-"""What the API hands out while nobody has set a provider."""
+"""The API's placeholders while no provider is set."""
 
 
 def application_logger_provider() -> "LoggerProvider | None":
     """Return the global logger provider if the application has set one."""
-    module = sys.modules.get("opentelemetry._logs")  # never imported: nobody can have set one
+    module = sys.modules.get("opentelemetry._logs")  # not imported: none can be set
     if module is None:
         return None
     provider: LoggerProvider = module.get_logger_provider()
@@ -45,7 +45,7 @@ def application_meter_provider() -> "MeterProvider | None":
 class ApplicationProvider:
     """Flushes a provider of the application's, in a thread: it may ignore every deadline.
 
-    Nothing is said when that fails: the provider has its own way to tell.
+    Failures are not reported: the provider reports them itself.
     """
 
     name = "application"
@@ -84,7 +84,7 @@ class ApplicationProvider:
         try:
             if self._force_flush is not None:
                 self._force_flush()
-        except Exception:  # noqa: BLE001, S110 - the application's provider says what ails it
+        except Exception:  # noqa: BLE001, S110 - the application's provider reports its failures
             pass
         finally:
             request.finish(FlushResult())

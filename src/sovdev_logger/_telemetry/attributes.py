@@ -1,4 +1,4 @@
-"""Any mapping → attributes that a span can hold."""
+"""Converts any mapping to attributes that a span can hold."""
 
 import json
 from typing import cast
@@ -12,9 +12,9 @@ _MAX_INT64 = 2**63 - 1
 
 
 def span_attributes(attributes: object, sanitizer: Sanitizer) -> dict[str, AttributeValue]:
-    """Return safe, redacted span attributes of any value; what is no mapping is kept as ``value``.
+    """Return safe, redacted span attributes; a value that is not a mapping is kept as ``value``.
 
-    Scalars and lists of one kind of scalar stay as they are, None is left out, and anything else
+    Scalars and lists of one kind of scalar stay as they are, None is dropped, and anything else
     becomes JSON text.
     """
     if attributes is None:

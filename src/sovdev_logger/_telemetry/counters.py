@@ -1,4 +1,4 @@
-"""Plain counters that a call adds to, and that instruments read when they export."""
+"""Plain counters that calls increment, and that instruments read when they export."""
 
 from collections import deque
 from collections.abc import Callable, Iterator
@@ -11,16 +11,16 @@ MAX_LABEL_SETS: Final = 2000
 """The SDK's own default; label values beyond it are counted together as overflow."""
 
 MAX_LABEL_CHARACTERS: Final = 256
-"""Longer label values count as overflow too: memory stays bounded whatever callers pass."""
+"""Longer label values count as overflow, too: memory is bounded whatever callers pass."""
 
 OVERFLOW: Final = "otel.metric.overflow"
 
 _MAX_PENDING_DURATIONS: Final = 10_000
-"""Durations kept for the exporting thread; a caller that finds more hands them over itself."""
+"""Durations kept for the exporting thread; a caller that exceeds it hands them over itself."""
 
 
 class EntryLabels(NamedTuple):
-    """What an entry is counted by; all blank stands for the overflow."""
+    """The labels of an entry's count; all blank means the overflow."""
 
     peer_service: str
     log_level: str
@@ -68,7 +68,7 @@ class EntryCounts:
 
 
 class SpanLabels(NamedTuple):
-    """What a span is counted by, and in which process: a fork's parent counts its own."""
+    """The labels of a span's count, and its process: a fork's parent counts its own spans."""
 
     peer_service: str
     operation_name: str
@@ -97,7 +97,7 @@ class SpanCounts:
         self._generation += 1
 
     def labels(self, peer: str, operation_name: str) -> SpanLabels:
-        """Return the labels to count a span by; too many distinct ones share the overflow."""
+        """Return a span's labels; beyond the maximum they share the overflow."""
         labels = SpanLabels(peer, operation_name, self._generation)
         is_short = len(peer) + len(operation_name) <= 2 * MAX_LABEL_CHARACTERS
         if labels in self._started or (is_short and len(self._started) < MAX_LABEL_SETS):

@@ -27,13 +27,13 @@ from sovdev_logger._telemetry.instruments import Instruments
 class SpanForwarder(SpanProcessor):
     """Encodes each span when it ends and queues the bytes.
 
-    The SDK's batch processor encodes in the background, which the caller pays for in steps of the
-    interpreter's switch interval, drops at 2,048 and waits without a deadline on a flush.
+    The SDK's batch processor encodes in the background, which delays callers by the interpreter's
+    switch interval, drops spans beyond 2,048 and flushes without a deadline.
     """
 
     def __init__(self, sender: Sender) -> None:
         self._sender = sender
-        self._turnstile = Turnstile(self._forward, self._say_lost)
+        self._turnstile = Turnstile(self._forward, self._count_lost)
         self._is_retired = False
 
     def on_start(self, span: Span, parent_context: Context | None = None) -> None:
@@ -46,11 +46,11 @@ class SpanForwarder(SpanProcessor):
         self._turnstile.submit(span)
 
     def counts(self) -> TurnstileCounts:
-        """Return what came here and what became of it before the sender had it."""
+        """Return the counts of spans before the sender had them."""
         return self._turnstile.counts()
 
     def retire(self) -> None:
-        """Forward nothing more: in a forked child the parent's open spans are the parent's."""
+        """Forward no more spans: in a forked child the open ones belong to the parent."""
         self._is_retired = True
 
     def _forward(self, span: ReadableSpan) -> None:
@@ -59,7 +59,7 @@ class SpanForwarder(SpanProcessor):
         severity = ERROR.otel_severity if is_error else INFO.otel_severity
         self._sender.put(as_item(encoded.SerializeToString()), severity)
 
-    def _say_lost(self, error: Exception) -> None:
+    def _count_lost(self, error: Exception) -> None:
         self._sender.lose(f"not encoded: {type(error).__name__}")
         warn_once(
             f"span:{type(error).__name__}",

@@ -49,7 +49,7 @@ class SovdevSpan:
     """
 
     labels: SpanLabels
-    """What metrics count the span by; set when there are metrics."""
+    """The labels of its metrics; set if there are metrics."""
 
     __slots__ = (
         "_before",
@@ -81,7 +81,7 @@ class SovdevSpan:
         self._spans.end(self, error)
 
     def describe(self, name: str, attributes: object) -> None:
-        """Give it a better name, and more attributes. Raises nothing."""
+        """Rename it and add attributes. Never raises."""
         self._spans.describe(self, name, attributes)
 
     def __enter__(self) -> "SovdevSpan":
@@ -100,7 +100,7 @@ class SovdevSpan:
 
 
 class Spans:
-    """Starts and ends the spans of one service. Raises nothing; any thread or task may call it."""
+    """Starts and ends the spans of one service. Never raises; thread and task safe."""
 
     def __init__(
         self,
@@ -152,16 +152,16 @@ class Spans:
             if error is not None and error is not False:
                 self._mark_failed(span._otel_span, error)  # noqa: SLF001
             span._otel_span.end()  # noqa: SLF001
-        except Exception as failure:  # noqa: BLE001 - the processors may be anybody's
-            _say_failure("end", failure)
+        except Exception as failure:  # noqa: BLE001 - the processors may be the application's
+            _warn_failure("end", failure)
 
     def describe(self, span: SovdevSpan, name: str, attributes: object) -> None:
         """Rename a span and add attributes to it."""
         try:
             span._otel_span.update_name(name)  # noqa: SLF001 - the handle is this module's
             span._otel_span.set_attributes(span_attributes(attributes, self._sanitizer))  # noqa: SLF001
-        except Exception as failure:  # noqa: BLE001 - the tracer may be anybody's
-            _say_failure("description", failure)
+        except Exception as failure:  # noqa: BLE001 - the tracer may be the application's
+            _warn_failure("description", failure)
 
     def _start_otel_span(
         self,
@@ -176,8 +176,8 @@ class Spans:
                 span = tracer.start_span(name, context=parent, kind=kind, attributes=attributes)
                 if span.get_span_context().is_valid:
                     return span
-        except Exception as failure:  # noqa: BLE001 - the tracer may be anybody's
-            _say_failure("start", failure)
+        except Exception as failure:  # noqa: BLE001 - the tracer may be the application's
+            _warn_failure("start", failure)
         return _local_span(parent)
 
     def _tracer(self) -> Tracer | None:
@@ -249,7 +249,7 @@ def inject(headers: MutableMapping[str, str]) -> None:
 
 
 def extract(headers: Mapping[str, str]) -> Context:
-    """Return the context that a caller's W3C headers tell of; an empty one if they tell nothing."""
+    """Return the context in a caller's W3C headers, an empty one if they hold none."""
     carrier = {name: value for name, value in headers.items() if name in _PROPAGATOR.fields}
     return _PROPAGATOR.extract(carrier, context=Context())
 
@@ -257,7 +257,7 @@ def extract(headers: Mapping[str, str]) -> Context:
 def _current_span(current: Context) -> trace.Span:
     """Return the current span, but never one of ours that was ended where it was started.
 
-    A task that was given a span and outlives it keeps the trace, as with any OTel span; the place
+    A task that inherited a span and outlives it keeps the trace, as with any OTel span; the task
     that started it does not, even if another thread ended it.
     """
     handle = current.get(_SPAN_KEY)
@@ -282,14 +282,14 @@ def _open_context(span: SovdevSpan) -> Context:
 
 
 def _local_span(parent: Context) -> trace.Span:
-    """Return a span that is nowhere exported but ties entries together like any other."""
+    """Return a span that is not exported, but correlates entries like any other."""
     above = trace.get_current_span(parent).get_span_context()
     return NonRecordingSpan(
         SpanContext(
             trace_id=above.trace_id if above.is_valid else int(new_trace_id(), 16),
             span_id=int(new_trace_id()[:_SPAN_ID_DIGITS], 16),
             is_remote=False,
-            # An application that sets its tracer later must not take this for "do not sample".
+            # An application that sets its tracer later must not read this as "do not sample".
             trace_flags=above.trace_flags if above.is_valid else TraceFlags(TraceFlags.SAMPLED),
             trace_state=above.trace_state,
         )
@@ -297,7 +297,7 @@ def _local_span(parent: Context) -> trace.Span:
 
 
 def _here() -> tuple[int, int]:
-    """Return what tells this thread and asyncio task from others."""
+    """Return the identity of this thread and asyncio task."""
     return threading.get_ident(), _current_task_id()
 
 
@@ -317,7 +317,7 @@ def _qualified(kind: type) -> str:
     return kind.__qualname__ if module == "builtins" else f"{module}.{kind.__qualname__}"
 
 
-def _say_failure(what: str, failure: Exception) -> None:
+def _warn_failure(what: str, failure: Exception) -> None:
     warn_once(
         f"span:{what}:{type(failure).__name__}",
         f"a tracer or span processor raised {type(failure).__name__} at a span's {what}; check the "

@@ -1,1 +1,1 @@
-"""What ties the logger to frameworks and to other loggers."""
+"""Integrations with frameworks and other loggers."""

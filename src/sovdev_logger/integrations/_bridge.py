@@ -1,4 +1,4 @@
-"""Records of other loggers, on their way to the outputs of the service."""
+"""Passes records of other loggers to the outputs of the service."""
 
 import logging
 from collections.abc import Callable
@@ -11,10 +11,9 @@ Wanted = Callable[[OutputHandler], bool]
 
 
 def give_to_outputs(record: logging.LogRecord, wanted: Wanted | None = None) -> None:
-    """Hand a record to the outputs of the service, as if its own logger had got it; once.
+    """Hand a record to the outputs of the service, as its own logger does, at most once.
 
-    Does nothing before ``sovdev_initialize``, and for a record that was handed over before. Raises
-    nothing.
+    Does nothing before ``sovdev_initialize``. Never raises.
     """
     service = instance.service
     if service is None or record.levelno < service.attachment.stdlib_logger.level:

@@ -1,7 +1,7 @@
 """One request of any framework: its trace, its context, its span and its entry.
 
-What a framework's own file does is to find out what came in and what went out; everything else is
-here, so that it is the same everywhere.
+Each framework's module reads its own requests and responses; everything else is here, and the same
+for all of them.
 """
 
 import contextlib
@@ -45,7 +45,7 @@ _request_id: ContextVar[str | None] = ContextVar("sovdev_request_id", default=No
 def sovdev_request_id() -> str | None:
     """Return the id of the request that this task or thread serves, None outside of one.
 
-    It is the caller's ``X-Request-ID`` where that is usable, else a new one. Raises nothing.
+    It is the caller's ``X-Request-ID`` where that is usable, else a new one. Never raises.
 
     Specification: integrations, requests.
     """
@@ -60,15 +60,15 @@ class RequestScope:
         body: What of the body is to be logged; a framework adds to it.
     """
 
-    def __init__(self, incoming: RequestInfo, options: RequestOptions) -> None:
-        self.request_id = _usable_id(incoming.headers.get("x-request-id"))
+    def __init__(self, info: RequestInfo, options: RequestOptions) -> None:
+        self.request_id = _usable_id(info.headers.get("x-request-id"))
         self.body = b""
         self.route: str | None = None
         self.function_name: str | None = None
         self.status: int | None = None
         self.error: BaseException | None = None
         self.client_disconnected = False
-        self._incoming = incoming
+        self._info = info
         self._options = options
         self._span: SovdevSpan | None = None
         self._started = time.perf_counter()
@@ -76,31 +76,31 @@ class RequestScope:
         self._has_ended = False
 
     def begin(self) -> None:
-        """Continue the caller's trace, start the span and a fresh context. Raises nothing."""
+        """Continue the caller's trace, start the span and a fresh context. Never raises."""
         replace_request_fields(None)
         _request_id.set(self.request_id)
         service = instance.service
         if service is None or is_inside_foreign_span():
-            return  # somebody else's instrumentation has a span for this request
-        incoming = self._incoming
-        otel_context.attach(extract(incoming.headers))
+            return  # other instrumentation has a span for this request
+        info = self._info
+        otel_context.attach(extract(info.headers))
         self._span = service.spans.start(
             self._span_name(), self._span_attributes(), None, kind=SpanKind.SERVER
         )
 
     def resolve(self, request: Any) -> Any:
-        """Ask the resolver whom the request is for; an awaitable is returned, to be applied."""
+        """Call the resolver; if it returns an awaitable, return that: ``apply`` its result."""
         resolver = self._options.resolver
         if resolver is None:
             return None
         try:
-            found = resolver(request)
+            names = resolver(request)
         except Exception as error:  # noqa: BLE001 - it is the application's
-            say_resolver(error)
+            warn_resolver(error)
             return None
-        if hasattr(found, "__await__"):
-            return found
-        self.apply(found)
+        if hasattr(names, "__await__"):
+            return names
+        self.apply(names)
         return None
 
     def apply(self, names: object) -> None:
@@ -108,18 +108,18 @@ class RequestScope:
         try:
             set_request_identity(names)
         except Exception as error:  # noqa: BLE001 - it is the application's
-            say_resolver(error)
+            warn_resolver(error)
 
     def note_response(self, status: int) -> None:
-        """Note the status that goes out."""
+        """Keep the response's status."""
         self.status = status
 
     def record_exception(self, error: BaseException) -> None:
-        """Note an exception that nobody handled."""
+        """Keep an exception that nobody handled."""
         self.error = error
 
     def end(self) -> None:
-        """Log the entry, end the span and put the context back. Raises nothing; once."""
+        """Log the entry, end the span and restore the context. Never raises; safe to repeat."""
         if self._has_ended:
             return
         self._has_ended = True
@@ -130,7 +130,7 @@ class RequestScope:
             warn_once(
                 f"request:{type(error).__name__}",
                 f"the entry of a request was lost to a {type(error).__name__}: {error}; this is a "
-                "defect of sovdev-logger, please report it.",
+                "bug in sovdev-logger; please report it.",
             )
         finally:
             fields, request_id, context = self._before
@@ -148,34 +148,32 @@ class RequestScope:
         if len(self.body) < MAX_BODY_BYTES:
             self.body += part[: MAX_BODY_BYTES - len(self.body)]
 
-    # What is written
-
     def _log(self) -> None:
         service, status = instance.service, self._final_status()
         if service is None or self._is_quiet(status):
             return
-        incoming = self._incoming
-        given: dict[str, object] = {
-            "method": incoming.method,
+        info = self._info
+        received: dict[str, object] = {
+            "method": info.method,
             "route": self.route,
-            "path": incoming.path,
+            "path": info.path,
             "request_id": self.request_id,
         }
-        if self._options.log_query and incoming.query:
-            given["query"] = redact_text(incoming.query)
+        if self._options.log_query and info.query:
+            received["query"] = redact_text(info.query)
         if self.body:
-            given["body"] = self.body.decode("utf-8", "replace")
+            received["body"] = self.body.decode("utf-8", "replace")
         elapsed_ms = round((time.perf_counter() - self._started) * 1000, 3)
         answer: dict[str, object] = {"status": status, "duration_ms": elapsed_ms}
         if self.client_disconnected:
             answer["client_disconnected"] = True
-        where = self.route or incoming.path
+        where = self.route or info.path
         service.logger.log(
             self._level(status),
             self.function_name or where,
             f"{self._method()} {where} {status}",
             None,
-            given,
+            received,
             answer,
             self.error,
         )
@@ -190,7 +188,7 @@ class RequestScope:
         return _CLIENT_CLOSED if self.client_disconnected else _SERVER_ERROR
 
     def _is_quiet(self, status: int) -> bool:
-        is_quiet_path = self._incoming.path in self._options.quiet_paths
+        is_quiet_path = self._info.path in self._options.quiet_paths
         return is_quiet_path and status < _CLIENT_ERROR and self.error is None
 
     def _level(self, status: int) -> str:
@@ -199,9 +197,9 @@ class RequestScope:
         return "warn" if status >= _CLIENT_ERROR else "info"
 
     def _method(self) -> str:
-        if self._incoming.kind == "websocket":
+        if self._info.kind == "websocket":
             return "WEBSOCKET"
-        return self._incoming.method if self._incoming.method in _METHODS else "_OTHER"
+        return self._info.method if self._info.method in _METHODS else "_OTHER"
 
     def _span_name(self) -> str:
         method = self._method()
@@ -209,21 +207,21 @@ class RequestScope:
         return f"{name} {self.route}" if self.route else name
 
     def _span_attributes(self) -> dict[str, object]:
-        incoming = self._incoming
+        info = self._info
         attributes: dict[str, object] = {
-            "http.request.method": self._method() if incoming.kind == "http" else "GET",
-            "url.scheme": incoming.scheme,
-            "url.path": incoming.path,
-            "client.address": incoming.client_address,
-            "network.protocol.version": incoming.http_version,
-            "user_agent.original": incoming.headers.get("user-agent"),
+            "http.request.method": self._method() if info.kind == "http" else "GET",
+            "url.scheme": info.scheme,
+            "url.path": info.path,
+            "client.address": info.client_address,
+            "network.protocol.version": info.http_version,
+            "user_agent.original": info.headers.get("user-agent"),
         }
         if attributes["http.request.method"] == "_OTHER":
-            attributes["http.request.method_original"] = incoming.method
-        if self._options.log_query and incoming.query:
-            attributes["url.query"] = redact_text(incoming.query)
-        if incoming.server is not None:
-            attributes["server.address"], attributes["server.port"] = incoming.server
+            attributes["http.request.method_original"] = info.method
+        if self._options.log_query and info.query:
+            attributes["url.query"] = redact_text(info.query)
+        if info.server is not None:
+            attributes["server.address"], attributes["server.port"] = info.server
         return attributes
 
     def _end_span(self) -> None:
@@ -245,7 +243,7 @@ class RequestScope:
 
 
 def set_request_identity(names: object) -> None:
-    """Set the context of this task or thread to what a resolver returned.
+    """Set the identities that later entries of this task or thread carry.
 
     Raises:
         TypeError: It is neither a mapping nor None.
@@ -264,14 +262,14 @@ def set_request_identity(names: object) -> None:
     )
 
 
-def _usable_id(given: str | None) -> str:
-    if given is not None and _VALID_REQUEST_ID.fullmatch(given):
-        return given
+def _usable_id(header: str | None) -> str:
+    if header is not None and _VALID_REQUEST_ID.fullmatch(header):
+        return header
     return new_uuid()
 
 
-def say_resolver(error: Exception) -> None:
-    """Say that the resolver failed. Raises nothing, whatever the error's text does."""
+def warn_resolver(error: Exception) -> None:
+    """Warn that the resolver failed. Never raises, whatever the error's text does."""
     with contextlib.suppress(Exception):
         warn_once(
             f"resolver:{type(error).__name__}",

@@ -1,12 +1,12 @@
-"""What a request is to the integrations, and what is the same for all of an application."""
+"""The options of an application's requests, and a request independent of its framework."""
 
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Final
 
 Resolver = Callable[[Any], Any]
-"""Returns whom a request is for: a mapping with ``client_name``, ``service_principal``,
-``acting_user``, or None; gets the framework's request."""
+"""Returns the identities behind a request: a mapping with ``client_name``, ``service_principal``,
+``acting_user``, or None. Its argument is the framework's request."""
 
 DEFAULT_QUIET_PATHS: Final = (
     "/health",
@@ -23,11 +23,11 @@ DEFAULT_QUIET_PATHS: Final = (
 
 @dataclass(frozen=True, slots=True)
 class RequestOptions:
-    """What is the same for all requests of an application.
+    """Options for all requests of an application.
 
     Args:
-        resolver: Says whom a request is for.
-        quiet_paths: Paths whose successful requests make no entry, such as those of health checks.
+        resolver: Returns the identities behind a request.
+        quiet_paths: Paths whose successful requests are not logged, such as health checks.
         log_query: Whether the query is in the entry, credentials redacted.
         log_bodies: Whether the request's body is in the entry, up to 16 KiB, credentials redacted.
     """
@@ -59,7 +59,7 @@ def request_options(
 
 @dataclass(slots=True)
 class RequestInfo:
-    """A request as a framework got it.
+    """A request, as a framework received it.
 
     Args:
         headers: By lower-case name.

@@ -5,7 +5,7 @@ from collections.abc import Awaitable, Callable, Iterable, Mapping, MutableMappi
 from typing import Any, Final
 
 from sovdev_logger._api.service import DEFAULT_VERSION, sovdev_flush, sovdev_initialize
-from sovdev_logger.integrations._request import REQUEST_ID_HEADER, RequestScope, say_resolver
+from sovdev_logger.integrations._request import REQUEST_ID_HEADER, RequestScope, warn_resolver
 from sovdev_logger.integrations._request_options import (
     DEFAULT_QUIET_PATHS,
     RequestInfo,
@@ -24,7 +24,7 @@ _WEBSOCKET_CLOSED_STATUS: Final = 101
 
 
 class AsgiRequest:
-    """What a resolver gets: the request's scope, with its headers as text.
+    """The argument of a resolver: the request's scope, with its headers as text.
 
     Attributes:
         scope: The ASGI scope.
@@ -45,9 +45,9 @@ class SovdevMiddleware:
     """Gives each request its trace, its span, its context and its entry. Pure ASGI.
 
     ``app.add_middleware(SovdevMiddleware, resolver=...)``, or ``SovdevMiddleware(app)`` around any
-    application. Requests, websockets and streams are as long as they last; what the server cancels
-    or the client leaves is told as that. Flushes at the end of the application's lifespan. Without
-    ``sovdev_initialize`` requests pass as they are.
+    application. A request lasts until its stream or websocket ends; cancellation by the server and
+    disconnection of the client are logged as such. Flushes at the end of the application's
+    lifespan. Without ``sovdev_initialize`` requests pass unchanged.
 
     Args:
         app: The application.
@@ -90,14 +90,14 @@ class SovdevMiddleware:
 
     async def _serve(self, scope: Scope, receive: Receive, send: Send) -> None:
         headers = _headers(scope)
-        request = RequestScope(_incoming(scope, headers), self._options)
+        request = RequestScope(_request_info(scope, headers), self._options)
         request.begin()
         try:
             awaitable = request.resolve(AsgiRequest(scope, headers))
             if awaitable is not None:
                 await _apply(request, awaitable)
-            wires = _Wires(request, receive, send)
-            await self.app(scope, wires.receive, wires.send)
+            observer = _MessageObserver(request, receive, send)
+            await self.app(scope, observer.receive, observer.send)
         except asyncio.CancelledError:
             request.client_disconnected = True
             raise
@@ -109,8 +109,8 @@ class SovdevMiddleware:
             request.end()
 
 
-class _Wires:
-    """The messages of one connection, looked at while they pass."""
+class _MessageObserver:
+    """Observes the messages of one connection."""
 
     def __init__(self, request: RequestScope, receive: Receive, send: Send) -> None:
         self._request = request
@@ -154,11 +154,11 @@ def configure_fastapi(
 ) -> None:
     """Set up a FastAPI or Starlette application in one line, before it serves.
 
-    Initialises the logger, unless that was done, and adds ``SovdevMiddleware``.
+    Initialises the logger if necessary, and adds ``SovdevMiddleware``.
 
     Args:
         app: The application.
-        service_name: Left out, the application's ``title``.
+        service_name: Default is the application's ``title``.
         service_version, peer_services: As for ``sovdev_initialize``.
         resolver, quiet_paths, log_query, log_bodies: As for ``SovdevMiddleware``.
 
@@ -185,7 +185,7 @@ async def _apply(request: RequestScope, awaitable: Awaitable[object]) -> None:
     try:
         request.apply(await awaitable)
     except Exception as error:  # noqa: BLE001 - it is the application's
-        say_resolver(error)
+        warn_resolver(error)
 
 
 def _flushing(send: Send) -> Send:
@@ -205,7 +205,7 @@ def _headers(scope: Scope) -> dict[str, str]:
     }
 
 
-def _incoming(scope: Scope, headers: Mapping[str, str]) -> RequestInfo:
+def _request_info(scope: Scope, headers: Mapping[str, str]) -> RequestInfo:
     server, client = scope.get("server"), scope.get("client")
     return RequestInfo(
         method=str(scope.get("method", "GET")),
@@ -221,7 +221,7 @@ def _incoming(scope: Scope, headers: Mapping[str, str]) -> RequestInfo:
 
 
 def _note_route(request: RequestScope, scope: Scope) -> None:
-    """Take the template of the route, which frameworks leave in the scope."""
+    """Read the template of the route, which frameworks leave in the scope."""
     endpoint = scope.get("endpoint")
     template = None
     if endpoint is not None:
@@ -236,7 +236,7 @@ def _note_route(request: RequestScope, scope: Scope) -> None:
 
 
 def _template(routes: Iterable[Any], endpoint: object) -> str | None:
-    """Return the whole path to an endpoint; what the scope tells lacks the mounts."""
+    """Return the whole path to an endpoint; the scope's lacks the mounts."""
     for route in routes:
         path = getattr(route, "path", "")
         if getattr(route, "endpoint", None) is endpoint:

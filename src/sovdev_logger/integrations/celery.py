@@ -1,4 +1,4 @@
-"""Celery: the trace travels with the task, and each outcome is an entry."""
+"""Celery: tasks continue the sender's trace, and each outcome is an entry."""
 
 import logging
 import time
@@ -13,8 +13,8 @@ from sovdev_logger._entry.context import replace_request_fields, request_fields
 from sovdev_logger._entry.stdlib_records import mark_as_logged
 from sovdev_logger._service.instance import instance
 from sovdev_logger._telemetry.spans import extract, inject
-from sovdev_logger.integrations._request import say_resolver, set_request_identity
-from sovdev_logger.integrations.stdlib import count_sampled_out, sovdev_capture_logging
+from sovdev_logger.integrations._request import set_request_identity, warn_resolver
+from sovdev_logger.integrations.stdlib import skip_records, sovdev_capture_logging
 
 _LEVELS: Final = {"SUCCESS": "info", "RETRY": "warn", "IGNORED": "info", "REJECTED": "warn"}
 _WORDS: Final = {
@@ -37,19 +37,19 @@ def configure_celery(
 ) -> None:
     """Set up a Celery application in one line, in its workers and where tasks are sent.
 
-    Initialises the logger, unless that was done. Sending a task passes the active trace on. Each
+    Initialises the logger if necessary. Sending a task passes the active trace on. Each
     run of a task has a span, a fresh context and one entry at its end: succeeded (info), retried
     (warn, with the reason), failed (error, with the exception). Arguments are not logged. Worker
     processes have a session and queue of their own and deliver before they end.
 
     Args:
         app: The application.
-        service_name: Left out, the application's ``main``.
+        service_name: Default is the application's ``main``.
         service_version, peer_services: As for ``sovdev_initialize``.
         resolver: Gets the task and returns a mapping with ``client_name``, ``service_principal``,
             ``acting_user``.
-        capture_level: From which level the records of stdlib loggers are taken, after Celery has
-            set up logging; None for none.
+        capture_level: The lowest level captured from stdlib loggers, once Celery has set up
+            logging; None captures nothing.
 
     Raises:
         ValueError: There is no service name.
@@ -65,21 +65,21 @@ def configure_celery(
     if not name:
         raise ValueError("service_name is missing: the application has no name to use instead")
     sovdev_initialize(name, service_version, peer_services)
-    _Tasks.resolver = resolver
-    # What became of a task is told by our entry.
-    count_sampled_out("celery.app.trace", lambda record: record.levelno <= logging.INFO)
+    _tasks.resolver = resolver
+    # Our entry of the task has its outcome.
+    skip_records("celery.app.trace", lambda record: record.levelno <= logging.INFO)
 
     def capture(**_: Any) -> None:
         if capture_level is not None:
             sovdev_capture_logging(capture_level)
 
     for signal, receiver in (
-        (signals.before_task_publish, _Tasks.publish),
-        (signals.task_prerun, _Tasks.begin),
-        (signals.task_retry, _Tasks.note_retry),
-        (signals.task_failure, _Tasks.note_failure),
-        (signals.task_postrun, _Tasks.end),
-        (signals.task_revoked, _Tasks.revoke),
+        (signals.before_task_publish, _tasks.publish),
+        (signals.task_prerun, _tasks.begin),
+        (signals.task_retry, _tasks.note_retry),
+        (signals.task_failure, _tasks.note_failure),
+        (signals.task_postrun, _tasks.end),
+        (signals.task_revoked, _tasks.revoke),
         (signals.worker_process_shutdown, _deliver),
         (signals.worker_shutdown, _deliver),
         (signals.after_setup_logger, capture),
@@ -88,7 +88,7 @@ def configure_celery(
 
 
 class _Run:
-    """One run of a task: what was before it, and what becomes of it."""
+    """One run of a task, and the context to restore after it."""
 
     def __init__(self) -> None:
         self.error: BaseException | None = None
@@ -98,22 +98,21 @@ class _Run:
 
 
 class _Tasks:
-    """What happens at Celery's signals. Nothing here raises into Celery, which would log it."""
+    """Receives Celery's signals. Never raises into Celery, which would log it."""
 
-    running: dict[str, _Run] = {}  # noqa: RUF012 - one worker process, one table
-    resolver: Callable[[Any], Any] | None = None
+    def __init__(self) -> None:
+        self.running: dict[str, _Run] = {}
+        self.resolver: Callable[[Any], Any] | None = None
 
-    @staticmethod
-    def publish(headers: dict[str, Any] | None = None, **_: Any) -> None:
+    def publish(self, headers: dict[str, Any] | None = None, **_: Any) -> None:
         if headers is not None:
             inject(headers)
 
-    @staticmethod
-    def begin(task_id: str = "", task: Any = None, **_: Any) -> None:
+    def begin(self, task_id: str = "", task: Any = None, **_: Any) -> None:
         service = instance.service
         if service is None:
             return
-        run = _Tasks.running[task_id] = _Run()
+        run = self.running[task_id] = _Run()
         request = task.request
         sent = {name: getattr(request, name, None) for name in ("traceparent", "tracestate")}
         replace_request_fields(None)
@@ -125,30 +124,29 @@ class _Tasks:
             "celery.task_name": task.name,
         }
         run.span = service.spans.start(f"run {task.name}", attributes, None, SpanKind.CONSUMER)
-        if _Tasks.resolver is not None:
+        if self.resolver is not None:
             try:
-                set_request_identity(_Tasks.resolver(task))
+                set_request_identity(self.resolver(task))
             except Exception as error:  # noqa: BLE001 - it is the application's
-                say_resolver(error)
+                warn_resolver(error)
 
-    @staticmethod
-    def note_retry(request: Any = None, reason: Any = None, **_: Any) -> None:
-        run = _Tasks.running.get(getattr(request, "id", ""))
+    def note_retry(self, request: Any = None, reason: Any = None, **_: Any) -> None:
+        run = self.running.get(getattr(request, "id", ""))
         cause = getattr(reason, "exc", None) or reason
         if run is not None and isinstance(cause, BaseException):
             run.error = cause
 
-    @staticmethod
-    def note_failure(task_id: str = "", exception: BaseException | None = None, **_: Any) -> None:
-        run = _Tasks.running.get(task_id)
+    def note_failure(
+        self, task_id: str = "", exception: BaseException | None = None, **_: Any
+    ) -> None:
+        run = self.running.get(task_id)
         if exception is not None:
             if run is not None:
                 run.error = exception
             mark_as_logged(exception)  # by the entry; Celery logs it, too
 
-    @staticmethod
-    def end(task_id: str = "", task: Any = None, state: str | None = None, **_: Any) -> None:
-        run, service = _Tasks.running.pop(task_id, None), instance.service
+    def end(self, task_id: str = "", task: Any = None, state: str | None = None, **_: Any) -> None:
+        run, service = self.running.pop(task_id, None), instance.service
         if run is None or service is None:
             return
         state = state or "UNKNOWN"
@@ -167,15 +165,21 @@ class _Tasks:
         replace_request_fields(fields)
         otel_context.attach(context)
 
-    @staticmethod
-    def revoke(request: Any = None, **_: Any) -> None:
+    def revoke(self, request: Any = None, **_: Any) -> None:
         service = instance.service
         if service is not None and request is not None:
             task_id, name = getattr(request, "id", None), getattr(request, "task", None) or "task"
-            given = {"task": name, "task_id": task_id}
             service.logger.log(
-                "warn", name, f"Task {name} was revoked", None, given, {"state": "REVOKED"}
+                "warn",
+                name,
+                f"Task {name} was revoked",
+                None,
+                {"task": name, "task_id": task_id},
+                {"state": "REVOKED"},
             )
+
+
+_tasks: Final = _Tasks()
 
 
 def _deliver(**_: Any) -> None:

@@ -20,7 +20,7 @@ from sovdev_logger.integrations._request_options import (
     RequestOptions,
     request_options,
 )
-from sovdev_logger.integrations.stdlib import count_sampled_out, sovdev_capture_logging
+from sovdev_logger.integrations.stdlib import skip_records, sovdev_capture_logging
 
 try:
     from asgiref.sync import iscoroutinefunction, markcoroutinefunction
@@ -121,7 +121,7 @@ class SovdevMiddleware:
         return _finish(scope, response)
 
     def process_view(self, request: Any, view: Any, *_: Any) -> None:
-        """Note the route, and ask whom the request is for: who is logged in is known by now."""
+        """Read the route, and call the resolver: the user is known by now."""
         scope = getattr(request, _ATTRIBUTE, None)
         if isinstance(scope, RequestScope):
             route = getattr(request.resolver_match, "route", None)
@@ -131,7 +131,7 @@ class SovdevMiddleware:
             scope.resolve(request)
 
     def _begin(self, request: Any) -> RequestScope:
-        scope = RequestScope(_incoming(request), self._options)
+        scope = RequestScope(_request_info(request), self._options)
         setattr(request, _ATTRIBUTE, scope)
         scope.begin()
         if scope.wants_body and request.META.get("CONTENT_LENGTH"):
@@ -142,8 +142,8 @@ class SovdevMiddleware:
 def get_asgi_application() -> Any:
     """Return Django's ASGI application, with a flush when the server shuts it down.
 
-    Use it in ``asgi.py`` instead of Django's own, which knows no shutdown: servers such as uvicorn
-    end by the signal that they got, without exit hooks.
+    Use it in ``asgi.py`` instead of Django's own, which ignores shutdown: servers such as uvicorn
+    end by the signal that they received, without exit hooks.
 
     Specification: integrations, Django.
     """
@@ -163,22 +163,22 @@ def get_asgi_application() -> Any:
 
 
 def _start() -> None:
-    """Initialise by the settings; again, it changes nothing."""
-    given = _settings()
+    """Initialise by the settings; safe to repeat."""
+    options = _settings()
     try:
         sovdev_initialize(
-            given.get("SERVICE_NAME", ""),
-            given.get("SERVICE_VERSION", DEFAULT_VERSION),
-            given.get("PEER_SERVICES"),
+            options.get("SERVICE_NAME", ""),
+            options.get("SERVICE_VERSION", DEFAULT_VERSION),
+            options.get("PEER_SERVICES"),
         )
         _options()
-        level = given.get("CAPTURE_LOGGING", "info")
+        level = options.get("CAPTURE_LOGGING", "info")
         if level is not None:
             sovdev_capture_logging(level)
     except (TypeError, ValueError, ImportError) as error:
         raise ImproperlyConfigured(f"SOVDEV: {error}") from error
-    # Our entry of the request tells the same, with the exception.
-    count_sampled_out("django.request", lambda record: _scope_of(record) is not None)
+    # Our entry of the request says the same, with the exception.
+    skip_records("django.request", lambda record: _scope_from(record) is not None)
     got_request_exception.connect(_note_exception, dispatch_uid="sovdev_logger")
 
 
@@ -228,35 +228,35 @@ def _note_exception(request: Any = None, **_: Any) -> None:
         mark_as_logged(error)
 
 
-def _scope_of(record: Any) -> RequestScope | None:
+def _scope_from(record: Any) -> RequestScope | None:
     scope = getattr(getattr(record, "request", None), _ATTRIBUTE, None)
     return scope if isinstance(scope, RequestScope) else None
 
 
 def _settings() -> Mapping[str, Any]:
-    given = getattr(settings, "SOVDEV", None)
-    if not isinstance(given, Mapping):
+    options = getattr(settings, "SOVDEV", None)
+    if not isinstance(options, Mapping):
         raise ImproperlyConfigured('SOVDEV is missing: set SOVDEV = {"SERVICE_NAME": "orders"}')
-    unknown = sorted(map(str, given.keys() - _KNOWN))
+    unknown = sorted(map(str, options.keys() - _KNOWN))
     if unknown:
         raise ImproperlyConfigured(
             f"SOVDEV has unknown keys: {', '.join(unknown)}; known are {', '.join(sorted(_KNOWN))}"
         )
-    return given
+    return options
 
 
 def _options() -> RequestOptions:
-    given = _settings()
-    resolver = given.get("RESOLVER")
+    options = _settings()
+    resolver = options.get("RESOLVER")
     return request_options(
         import_string(resolver) if isinstance(resolver, str) else resolver,
-        given.get("QUIET_PATHS", DEFAULT_QUIET_PATHS),
-        log_query=bool(given.get("LOG_QUERY", False)),
-        log_bodies=bool(given.get("LOG_BODIES", False)),
+        options.get("QUIET_PATHS", DEFAULT_QUIET_PATHS),
+        log_query=bool(options.get("LOG_QUERY", False)),
+        log_bodies=bool(options.get("LOG_BODIES", False)),
     )
 
 
-def _incoming(request: Any) -> RequestInfo:
+def _request_info(request: Any) -> RequestInfo:
     meta = request.META
     port = str(meta.get("SERVER_PORT", ""))
     return RequestInfo(

@@ -32,12 +32,12 @@ def init_app(
 ) -> None:
     """Give each request of a Flask application its trace, its context and its entry.
 
-    Initialises the logger, unless that was done: several applications of one process share it.
-    Calling it twice for one application changes nothing.
+    Initialises the logger if necessary: several applications of one process share it. Calling it
+    twice for one application changes nothing.
 
     Args:
         app: The application.
-        service_name: Left out, the application's own name.
+        service_name: Default is the application's own name.
         service_version, peer_services: As for ``sovdev_initialize``.
         resolver: Gets Flask's ``request`` and returns a mapping with ``client_name``,
             ``service_principal``, ``acting_user``.
@@ -66,14 +66,14 @@ def init_app(
 
 
 class _Wsgi:
-    """The application's WSGI side: the request lasts until its answer was sent."""
+    """Wraps the WSGI application: a request lasts until its response is sent."""
 
     def __init__(self, wsgi_app: Any, options: RequestOptions) -> None:
         self._wsgi_app = wsgi_app
         self._options = options
 
     def __call__(self, environ: dict[str, Any], start_response: Any) -> Any:
-        request = RequestScope(_incoming(environ), self._options)
+        request = RequestScope(_request_info(environ), self._options)
         environ[_SCOPE_KEY] = request
         request.begin()
 
@@ -93,7 +93,7 @@ class _Wsgi:
 
 
 class _Body:
-    """A response on its way; its request ends with it."""
+    """A response being sent; its request ends with it."""
 
     def __init__(self, body: Any, request: RequestScope) -> None:
         self._body = body
@@ -128,28 +128,28 @@ class _Body:
 
 
 def _note_request() -> None:
-    """Take what Flask knows of the request, and ask whom it is for; before the view."""
+    """Read the route and call the resolver, before the view."""
     flask = sys.modules["flask"]
-    found = flask.request.environ.get(_SCOPE_KEY)
-    if not isinstance(found, RequestScope):
+    request = flask.request.environ.get(_SCOPE_KEY)
+    if not isinstance(request, RequestScope):
         return
     rule = flask.request.url_rule
-    found.route = rule.rule if rule is not None else None
+    request.route = rule.rule if rule is not None else None
     view = flask.current_app.view_functions.get(flask.request.endpoint)
-    found.function_name = getattr(view, "__name__", None)
-    found.resolve(flask.request)
-    if found.wants_body:
-        found.add_to_body(flask.request.get_data(cache=True))
+    request.function_name = getattr(view, "__name__", None)
+    request.resolve(flask.request)
+    if request.wants_body:
+        request.add_to_body(flask.request.get_data(cache=True))
 
 
 def _note_exception(_app: object, exception: BaseException, **_: Any) -> None:
-    found = sys.modules["flask"].request.environ.get(_SCOPE_KEY)
-    if isinstance(found, RequestScope):
-        found.record_exception(exception)
+    request = sys.modules["flask"].request.environ.get(_SCOPE_KEY)
+    if isinstance(request, RequestScope):
+        request.record_exception(exception)
         mark_as_logged(exception)  # by the entry; Flask logs it, too
 
 
-def _incoming(environ: Mapping[str, Any]) -> RequestInfo:
+def _request_info(environ: Mapping[str, Any]) -> RequestInfo:
     headers = {
         name[5:].replace("_", "-").lower(): str(value)
         for name, value in environ.items()

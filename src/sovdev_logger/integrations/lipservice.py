@@ -33,12 +33,12 @@ def configure_lipservice_fastapi(
 
     Specification: integrations, sampling.
     """
-    found = configure_adaptive_logging(service_name, lipservice_url, **options)
+    adaptive = configure_adaptive_logging(service_name, lipservice_url, **options)
     if app is not None:
         from sovdev_logger.integrations.asgi import configure_fastapi  # noqa: PLC0415
 
         configure_fastapi(app, service_name)
-    return found
+    return adaptive
 
 
 def configure_lipservice_django() -> AdaptiveLogging:
@@ -60,16 +60,16 @@ def configure_lipservice_django() -> AdaptiveLogging:
         from django.core.exceptions import ImproperlyConfigured  # noqa: PLC0415
     except ImportError as error:
         raise ImportError("Django is missing: install sovdev-logger[django]") from error
-    given = getattr(settings, "LIPSERVICE", None)
+    options = getattr(settings, "LIPSERVICE", None)
     needed = {"SERVICE_NAME", "LIPSERVICE_URL"}
-    if not isinstance(given, Mapping) or not needed <= given.keys() <= _DJANGO_KEYS.keys():
+    if not isinstance(options, Mapping) or not needed <= options.keys() <= _DJANGO_KEYS.keys():
         raise ImproperlyConfigured(
             f"LIPSERVICE must have SERVICE_NAME and LIPSERVICE_URL, and no other keys than "
             f"{', '.join(_DJANGO_KEYS)}"
         )
     try:
         return configure_adaptive_logging(
-            **{_DJANGO_KEYS[name]: value for name, value in given.items()}
+            **{_DJANGO_KEYS[name]: value for name, value in options.items()}
         )
     except (TypeError, ValueError) as error:
         raise ImproperlyConfigured(f"LIPSERVICE: {error}") from error
@@ -93,6 +93,6 @@ def init_lipservice(
     """
     from sovdev_logger.integrations.flask import init_app  # noqa: PLC0415
 
-    found = configure_adaptive_logging(service_name, lipservice_url, **options)
+    adaptive = configure_adaptive_logging(service_name, lipservice_url, **options)
     init_app(app, service_name)
-    return found
+    return adaptive

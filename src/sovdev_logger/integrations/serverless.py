@@ -1,4 +1,4 @@
-"""Handlers of AWS Lambda and Cloud Functions: what is logged is delivered before the freeze."""
+"""Handlers of AWS Lambda and Cloud Functions: entries are delivered before the freeze."""
 
 import asyncio
 import functools
@@ -11,7 +11,7 @@ from sovdev_logger._service.instance import instance
 DEFAULT_TIMEOUT_SECONDS: Final = 5.0
 DEFAULT_MARGIN_SECONDS: Final = 0.5
 
-_LEAST_SECONDS: Final = 0.05
+_MIN_SECONDS: Final = 0.05
 
 Handler = TypeVar("Handler", bound=Callable[..., Any])
 
@@ -31,14 +31,14 @@ def sovdev_serverless(
     """Flush when a handler returns or raises, within the time that the platform leaves it.
 
     A decorator, with or without arguments, for plain and ``async`` handlers. Where an argument has
-    ``get_remaining_time_in_millis`` (AWS Lambda's context), the flush takes no more than what is
-    left less the margin. The handler's result and exception are its own. What is not delivered in
-    time stays queued for the next call.
+    ``get_remaining_time_in_millis`` (AWS Lambda's context), the flush takes at most the remaining
+    time less the margin. The handler's result or exception is passed on. Entries that are not
+    delivered in time stay queued for the next call.
 
     Args:
         handler: The function that the platform calls.
-        timeout_seconds: How long the flush may take at most.
-        margin_seconds: What stays for the platform's own work.
+        timeout_seconds: The longest that the flush may take.
+        margin_seconds: Time reserved for the platform's own work.
 
     Raises:
         ValueError: A number is negative.
@@ -81,7 +81,7 @@ def _flush_timeout(
         remaining = getattr(argument, "get_remaining_time_in_millis", None)
         if callable(remaining):
             left = float(remaining()) / 1000 - margin_seconds
-            return max(_LEAST_SECONDS, min(timeout_seconds, left))
+            return max(_MIN_SECONDS, min(timeout_seconds, left))
     return timeout_seconds
 
 

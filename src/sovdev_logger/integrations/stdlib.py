@@ -1,4 +1,4 @@
-"""Stdlib logging: all its records as entries, and what ``dictConfig`` can name."""
+"""Stdlib logging: entries from its records, and classes that ``dictConfig`` can name."""
 
 import logging
 from collections.abc import Callable, Iterable
@@ -12,21 +12,20 @@ from sovdev_logger.integrations._request import sovdev_request_id
 
 _OURS: Final = ("sovdev_logger",)
 
-_left_out: dict[str, Callable[[logging.LogRecord], bool]] = {}
+_skip_conditions: dict[str, Callable[[logging.LogRecord], bool]] = {}
 
 
 class SovdevHandler(logging.Handler):
-    """Gives what a stdlib logger gets to the outputs of the service.
+    """Passes records of stdlib loggers to the outputs of the service.
 
     In ``dictConfig``: ``{"class": "sovdev_logger.integrations.stdlib.SovdevHandler"}``. A record
-    becomes one entry, however many of these handlers it passes: message, level, function and place
-    are its own, ``extra`` is the input, the exception comes along. Our own records and those of the
-    client that sends for us are left out. Before ``sovdev_initialize`` nothing happens. Thread and
-    signal safe.
+    becomes one entry, however many of these handlers it passes, with its message, level, function,
+    call site and exception; ``extra`` is the input. Records of this library and of its HTTP client
+    are skipped, and all records before ``sovdev_initialize``. Thread and signal safe.
 
     Args:
-        level: The lowest level that is taken; default all.
-        exclude: Names of loggers that are left out, with those below them.
+        level: The lowest level that is passed on; default all.
+        exclude: Names of loggers to skip, with those below them.
 
     Specification: integrations, stdlib.
     """
@@ -41,8 +40,8 @@ class SovdevHandler(logging.Handler):
         for excluded in self._exclude:
             if name == excluded or name.startswith(f"{excluded}."):
                 return
-        doubtful = _left_out.get(name)
-        if doubtful is None or not doubtful(record):
+        must_skip = _skip_conditions.get(name)
+        if must_skip is None or not must_skip(record):
             give_to_outputs(record)
 
     def handle(self, record: logging.LogRecord) -> bool:
@@ -58,7 +57,7 @@ class SovdevHandler(logging.Handler):
 
 
 class ContextFilter(logging.Filter):
-    """Puts trace and request on every record, for other handlers' formats; leaves none out.
+    """Adds trace and request to every record, for the formats of other handlers; passes all.
 
     In ``dictConfig``: ``{"()": "sovdev_logger.integrations.stdlib.ContextFilter"}``. Sets
     ``trace_id``, ``span_id``, ``request_id``, ``client_name``, ``service_principal`` and
@@ -87,12 +86,12 @@ def sovdev_capture_logging(
     replaces the earlier call. Loggers that do not propagate need the handler themselves.
 
     Args:
-        level: The lowest level that is taken, in any vocabulary; loggers of a level of their own
-            keep it.
-        exclude: Names of loggers that are left out, with those below them.
+        level: The lowest level that is captured, in any vocabulary; loggers with a level of their
+            own keep it.
+        exclude: Names of loggers to skip, with those below them.
 
     Returns:
-        A function that takes it back.
+        A function that undoes it.
 
     Raises:
         ValueError: There is no such level.
@@ -100,22 +99,21 @@ def sovdev_capture_logging(
 
     Specification: integrations, stdlib.
     """
-    found = find_level(level)
-    if found is None:
+    lowest = find_level(level)
+    if lowest is None:
         raise ValueError(
-            f"{level!r} is no level: expected trace, debug, info, warn, error or fatal"
+            f"{level!r} is not a level: expected trace, debug, info, warn, error or fatal"
         )
     if isinstance(exclude, str):
         raise TypeError("exclude must be a list of names, not one text")
     root = logging.getLogger()
-    for handler in [one for one in root.handlers if isinstance(one, _OnRoot)]:
-        handler.take_back()
-    handler = _OnRoot(root, found.stdlib_number, exclude)
-    return handler.take_back
+    for earlier in [handler for handler in root.handlers if isinstance(handler, _RootHandler)]:
+        earlier.remove()
+    return _RootHandler(root, lowest.stdlib_number, exclude).remove
 
 
-class _OnRoot(SovdevHandler):
-    """The handler that ``sovdev_capture_logging`` put there, and what it was like before."""
+class _RootHandler(SovdevHandler):
+    """The handler of ``sovdev_capture_logging``, and the root logger's level before it."""
 
     def __init__(self, root: logging.Logger, level: int, exclude: Iterable[str]) -> None:
         super().__init__(level, exclude)
@@ -124,13 +122,13 @@ class _OnRoot(SovdevHandler):
         root.addHandler(self)
         root.setLevel(min(level, root.level) if root.level else level)
 
-    def take_back(self) -> None:
-        """Leave the root logger as it was."""
+    def remove(self) -> None:
+        """Restore the root logger."""
         if self in self._root.handlers:
             self._root.removeHandler(self)
             self._root.setLevel(self._before)
 
 
-def count_sampled_out(name: str, condition: Callable[[logging.LogRecord], bool]) -> None:
-    """Leave out those records of one logger of which an entry tells already."""
-    _left_out[name] = condition
+def skip_records(logger: str, condition: Callable[[logging.LogRecord], bool]) -> None:
+    """Skip the records of one logger that an entry of ours duplicates."""
+    _skip_conditions[logger] = condition
