@@ -1,7 +1,6 @@
 """The console: one aligned, coloured line per entry, for people; or JSON lines for machines."""
 
 import errno
-import logging
 import os
 import sys
 from collections.abc import Callable, Mapping
@@ -80,9 +79,8 @@ class ConsoleHandler(OutputHandler):
         as_json: bool = False,
         stream: Callable[[], TextIO | None] = lambda: sys.stderr,
         environ: Mapping[str, str] = os.environ,
-        level: int = logging.NOTSET,
     ) -> None:
-        super().__init__(entry_from_record, level)
+        super().__init__(entry_from_record)
         self._as_json = as_json
         self._stream = stream
         self._environ = environ

@@ -1,7 +1,5 @@
 """The output to the application's own logger provider, by the public Logs API."""
 
-import logging
-
 from opentelemetry import trace
 from opentelemetry._logs import LoggerProvider, LogRecord, SeverityNumber
 from opentelemetry.context import Context
@@ -22,13 +20,9 @@ class LogsApiHandler(OutputHandler):
     leaves_machine = True
 
     def __init__(
-        self,
-        provider: LoggerProvider,
-        name: str,
-        entry_from_record: EntryFactory,
-        level: int = logging.NOTSET,
+        self, provider: LoggerProvider, name: str, entry_from_record: EntryFactory
     ) -> None:
-        super().__init__(entry_from_record, level)
+        super().__init__(entry_from_record)
         self._otel_logger = provider.get_logger(name, SCOPE_VERSION)
 
     def write(self, entry: Entry) -> None:
