@@ -19,7 +19,7 @@ import sovdev_logger as log
 from sovdev_logger._entry.levels import INFO
 from sovdev_logger._sampling.lipservice_signatures import client_signature
 from sovdev_logger._sampling.policy import Policy, uniform_policy
-from sovdev_logger._sampling.process import current_stage
+from sovdev_logger._sampling.process import process_sampler
 from sovdev_logger._sampling.sampler import Sampler
 from sovdev_logger._sampling.signature import signature_of
 
@@ -133,13 +133,13 @@ def _decisions(rounds: int, count: int) -> str:
 
 def _calls(rounds: int, count: int) -> str:
     log.sovdev_initialize(call.SERVICE, call.VERSION, call.PEERS)
-    stage = current_stage()
-    assert stage is not None, "the environment switches sampling on"
+    managed = process_sampler()
+    assert managed is not None, "the environment switches sampling on"
     keep, count_sampled_out = uniform_policy(1.0), uniform_policy(0.0)
 
     def with_policy(policy: Policy) -> Callable[[], None]:
         def log_it() -> None:
-            stage.sampler.use(policy)
+            managed.sampler.use(policy)
             log.sovdev_log(
                 log.SOVDEV_LOGLEVELS.INFO,
                 call.FUNCTION,
@@ -152,7 +152,7 @@ def _calls(rounds: int, count: int) -> str:
         return log_it
 
     def only(policy: Policy) -> Callable[[], None]:
-        return lambda: stage.sampler.use(policy)
+        return lambda: managed.sampler.use(policy)
 
     calls = {
         "kept": with_policy(keep),

@@ -19,7 +19,7 @@ from sovdev_logger._sampling.pattern_table import (
     WINDOWS_BEFORE_A_JUMP,
 )
 from sovdev_logger._sampling.policy import Policy, uniform_policy
-from sovdev_logger._sampling.process import set_stage
+from sovdev_logger._sampling.process import set_process_sampler
 from sovdev_logger._sampling.sampler import Sampler
 from sovdev_logger._sampling.signature import signature_of
 
@@ -392,14 +392,13 @@ def test_by_its_dotted_path_in_dictconfig() -> None:
         }
     )
     logger = logging.getLogger("sampled.app")
-    stage = ManagedSampler(Sampler(NOTHING))
     try:
-        set_stage(stage)
+        set_process_sampler(ManagedSampler(Sampler(NOTHING)))
         for number in range(5):
             logger.info("User %d logged in", number)
             logger.error("failed %d", number)
     finally:
-        set_stage(None)
+        set_process_sampler(None)
         logger.handlers.clear()
         logger.setLevel(logging.NOTSET)
         logger.propagate = True

@@ -12,8 +12,8 @@ from sovdev_logger._delivery.status import SamplingStatus
 from sovdev_logger._runtime.fork import Phase, register_for_fork, unregister_for_fork
 from sovdev_logger._runtime.multiprocessing_exit import end_with_multiprocessing_child
 from sovdev_logger._sampling.filter import AdaptiveSampler
-from sovdev_logger._sampling.managed import ManagedSampler, start_stage
-from sovdev_logger._sampling.process import current_stage, set_stage
+from sovdev_logger._sampling.managed import ManagedSampler, start_sampler
+from sovdev_logger._sampling.process import process_sampler, set_process_sampler
 from sovdev_logger._settings.reader import parse_whole_number
 from sovdev_logger._settings.sampling import (
     DEFAULT_MAX_PATTERNS,
@@ -32,15 +32,18 @@ _FORMAT: Final = "%(asctime)s %(levelname)s %(name)s %(message)s"
 class AdaptiveLogging:
     """What ``configure_adaptive_logging`` set up, and the way to take it down."""
 
-    def __init__(self, stage: ManagedSampler, undo: list[Callable[[], object]]) -> None:
-        self._stage = stage
+    def __init__(
+        self, managed: ManagedSampler, undo: list[Callable[[], object]], *, uses_structlog: bool
+    ) -> None:
+        self.uses_structlog = uses_structlog
+        self._managed = managed
         self._undo = undo
         register_for_fork(Phase.ADAPTIVE_LOGGING, self)
         end_with_multiprocessing_child(self, self._end)
 
     def status(self) -> SamplingStatus:
         """Return the policy that decides, and what was decided so far. Thread and signal safe."""
-        return self._stage.status()
+        return self._managed.status()
 
     def shutdown(self, timeout_seconds: float = DEFAULT_SHUTDOWN_SECONDS) -> None:
         """Send the last report and leave handlers, root logger and structlog as they were.
@@ -60,28 +63,31 @@ class AdaptiveLogging:
 
     def _end(self, timeout_seconds: float = DEFAULT_SHUTDOWN_SECONDS) -> None:
         deadline = time.monotonic() + timeout_seconds
-        self._stage.begin_close(deadline)
-        self._stage.end_close(deadline)
+        self._managed.begin_close(deadline)
+        self._managed.end_close(deadline)
 
     def _take_down(self) -> None:
         atexit.unregister(self._end)
         unregister_for_fork(Phase.ADAPTIVE_LOGGING, self)
-        if current_stage() is self._stage:
-            set_stage(None)
+        if process_sampler() is self._managed:
+            set_process_sampler(None)
         while self._undo:
             self._undo.pop()()
-        if _Current.logging is self:
-            _Current.logging = None
+        if _current is self:
+            _set_current(None)
 
     def _replace(self) -> None:
         """Make room for another one without waiting: the last report goes out meanwhile."""
         self._take_down()
-        self._stage.begin_close(time.monotonic() + DEFAULT_SHUTDOWN_SECONDS)
+        self._managed.begin_close(time.monotonic() + DEFAULT_SHUTDOWN_SECONDS)
 
 
-class _Current:
-    logging: AdaptiveLogging | None = None
-    uses_structlog = False
+_current: AdaptiveLogging | None = None
+
+
+def _set_current(current: AdaptiveLogging | None) -> None:
+    global _current  # noqa: PLW0603 - a process has one
+    _current = current
 
 
 def configure_adaptive_logging(  # noqa: PLR0917 - the order is LipService's own client's
@@ -145,16 +151,17 @@ def configure_adaptive_logging(  # noqa: PLR0917 - the order is LipService's own
         raise TypeError(
             f"downstream_handler must be a logging.Handler, not {type(downstream_handler).__name__}"
         )
-    if _Current.logging is not None:
-        _Current.logging._replace()  # noqa: SLF001 - its own class's other half
+    if _current is not None:
+        _current._replace()  # noqa: SLF001 - its own class's other half
     undo: list[Callable[[], object]] = []
-    stage = start_stage(settings, name)
-    _sample_handlers(AdaptiveSampler(stage.sampler), downstream_handler, undo)
-    _Current.uses_structlog = use_structlog and _sample_structlog(undo)
-    set_stage(stage)
-    found = _Current.logging = AdaptiveLogging(stage, undo)
-    atexit.register(found._end)  # noqa: SLF001
-    return found
+    managed = start_sampler(settings, name)
+    _sample_handlers(AdaptiveSampler(managed.sampler), downstream_handler, undo)
+    uses_structlog = use_structlog and _sample_structlog(undo)
+    set_process_sampler(managed)
+    configured = AdaptiveLogging(managed, undo, uses_structlog=uses_structlog)
+    _set_current(configured)
+    atexit.register(configured._end)  # noqa: SLF001
+    return configured
 
 
 def get_logger(name: str | None = None) -> Any:
@@ -163,7 +170,7 @@ def get_logger(name: str | None = None) -> Any:
     Args:
         name: As for ``logging.getLogger``.
     """
-    if _Current.uses_structlog:
+    if _current is not None and _current.uses_structlog:
         import structlog  # noqa: PLC0415 - an extra
 
         return structlog.get_logger(name) if name else structlog.get_logger()
@@ -199,12 +206,7 @@ def _sample_structlog(undo: list[Callable[[], object]]) -> bool:
     except ImportError:
         return False
     undo.append(configure_structlog())
-    undo.append(_forget_structlog)
     return True
-
-
-def _forget_structlog() -> None:
-    _Current.uses_structlog = False
 
 
 def _checked_text(name: str, value: object) -> str:

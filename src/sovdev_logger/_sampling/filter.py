@@ -1,24 +1,25 @@
-"""The filter that samples on any handler or logger."""
+"""A logging filter that samples."""
 
 import logging
+from functools import cache
 
 from sovdev_logger._entry.sample_rate import NOT_SAMPLED
 from sovdev_logger._runtime.own_traffic import is_own_traffic
-from sovdev_logger._sampling.process import current_stage
+from sovdev_logger._sampling.process import process_sampler
 from sovdev_logger._sampling.sampler import Sampler
 
 
 class AdaptiveSampler(logging.Filter):
-    """A filter that leaves out what the sampling policy says, on any handler or logger.
+    """A filter that drops what the sampling policy samples out, on any handler or logger.
 
     By its dotted path in a ``dictConfig``:
     ``{"sampling": {"()": "sovdev_logger.sampling.AdaptiveSampler"}}``. It follows the sampler of
     the process, which ``SOVDEV_SAMPLING`` or ``configure_adaptive_logging`` sets up, and the local
-    defaults while there is none. A record that meets several such filters is decided about once.
-    What the library's own requests log never passes. Thread and signal safe; raises nothing.
+    defaults while there is none. Several such filters decide about a record once.
+    Records of the library's own requests never pass. Thread and signal safe; never raises.
 
     Args:
-        sampler: Who decides; by default the process's.
+        sampler: What decides; by default the process's sampler.
 
     Specification: sampling, where it acts.
     """
@@ -34,17 +35,12 @@ class AdaptiveSampler(logging.Filter):
         return (self._sampler or current_sampler()).decide_record(record) > NOT_SAMPLED
 
 
-class _ByDefault:
-    """Decides for filters while nothing was set up."""
-
-    sampler: Sampler | None = None
-
-
 def current_sampler() -> Sampler:
     """Return the sampler of the process, one with the local defaults while there is none."""
-    stage = current_stage()
-    if stage is not None:
-        return stage.sampler
-    if _ByDefault.sampler is None:
-        _ByDefault.sampler = Sampler()
-    return _ByDefault.sampler
+    managed = process_sampler()
+    return managed.sampler if managed is not None else _local_sampler()
+
+
+@cache
+def _local_sampler() -> Sampler:
+    return Sampler()

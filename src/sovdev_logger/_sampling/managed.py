@@ -87,7 +87,7 @@ class ManagedSampler:
         return self._active_trace() if self._active_trace is not None else None
 
 
-def start_stage(
+def start_sampler(
     settings: SamplingSettings, service_name: str, active_trace: ActiveTrace | None = None
 ) -> ManagedSampler:
     """Start what the settings ask for; nothing here waits for a server."""

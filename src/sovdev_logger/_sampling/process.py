@@ -1,4 +1,4 @@
-"""The sampler of the process, and who follows it; light, since every service imports it."""
+"""The sampler of the process, and its observers; light, since every service imports it."""
 
 from typing import TYPE_CHECKING, Protocol
 from weakref import WeakSet
@@ -10,30 +10,28 @@ if TYPE_CHECKING:
 class SamplerObserver(Protocol):
     """A service that samples as the process does."""
 
-    def on_sampler_changed(self, stage: "ManagedSampler | None") -> None:
-        """Sample by this stage from now on, or not at all."""
+    def on_sampler_changed(self, managed: "ManagedSampler | None") -> None:
+        """Sample by this sampler from now on, or not at all."""
 
 
-class _Process:
-    stage: "ManagedSampler | None" = None
+_managed: "ManagedSampler | None" = None
+_observers: "WeakSet[SamplerObserver]" = WeakSet()
 
 
-_followers: "WeakSet[SamplerObserver]" = WeakSet()
+def process_sampler() -> "ManagedSampler | None":
+    """Return the sampler of the process, None while there is none."""
+    return _managed
 
 
-def current_stage() -> "ManagedSampler | None":
-    """Return what was set up for the process, None while nothing was."""
-    return _Process.stage
+def set_process_sampler(managed: "ManagedSampler | None") -> None:
+    """Sample by this sampler from now on, or not at all, in the whole process."""
+    global _managed  # noqa: PLW0603 - a process has one
+    _managed = managed
+    for observer in list(_observers):
+        observer.on_sampler_changed(managed)
 
 
-def set_stage(stage: "ManagedSampler | None") -> None:
-    """Sample by this stage from now on, or not at all, in the whole process."""
-    _Process.stage = stage
-    for follower in list(_followers):
-        follower.on_sampler_changed(stage)
-
-
-def add_sampler_observer(follower: SamplerObserver) -> None:
-    """Let a service follow; it is forgotten when nobody else holds it."""
-    _followers.add(follower)
-    follower.on_sampler_changed(_Process.stage)
+def add_sampler_observer(observer: SamplerObserver) -> None:
+    """Tell a service of the sampler, now and when it changes; holds only a weak reference."""
+    _observers.add(observer)
+    observer.on_sampler_changed(_managed)

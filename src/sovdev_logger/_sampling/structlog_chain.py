@@ -9,7 +9,7 @@ import structlog
 from sovdev_logger._entry.levels import INFO, find_level
 from sovdev_logger._entry.sample_rate import NOT_SAMPLED, RATE_ATTRIBUTE
 from sovdev_logger._entry.stdlib_records import RESERVED_ATTRIBUTES
-from sovdev_logger._sampling.process import current_stage
+from sovdev_logger._sampling.process import process_sampler
 
 EventDict = MutableMapping[str, Any]
 Processor = Callable[[Any, str, EventDict], Any]
@@ -18,15 +18,15 @@ _FOR_LOGGING: Final = ("exc_info", "stack_info", "stacklevel")
 
 
 def decide(_logger: object, method_name: str, event_dict: EventDict) -> EventDict:
-    """Leave an event out, or let it pass with its rate; the first processor of a chain."""
-    stage = current_stage()
-    if stage is None:
+    """Drop an event, or let it pass with its rate; the first processor of a chain."""
+    managed = process_sampler()
+    if managed is None:
         return event_dict
     event = event_dict.get("event")
     level = find_level(method_name) or INFO
     exc_info = event_dict.get("exc_info")
     has_exception = method_name == "exception" or (exc_info is not None and exc_info is not False)
-    rate = stage.sampler.decide(
+    rate = managed.sampler.decide(
         level,
         event if type(event) is str else type(event).__name__,
         always=has_exception or isinstance(event, BaseException),
@@ -99,7 +99,7 @@ def configure_structlog() -> Callable[[], None]:
 
 
 def _with_decision(processors: list[Processor]) -> Iterator[Processor]:
-    ours = [one for one in processors if one is not decide]
+    ours = [processor for processor in processors if processor is not decide]
     if ours[:1] == [structlog.stdlib.filter_by_level]:
         yield ours.pop(0)
     yield decide

@@ -89,18 +89,18 @@ class Service:
         return self.logger.entry_from_record(record)
 
     def _start_sampling(self, settings: SamplingSettings) -> "ManagedSampler":
-        from sovdev_logger._sampling.managed import start_stage  # noqa: PLC0415 - not for all
+        from sovdev_logger._sampling.managed import start_sampler  # noqa: PLC0415 - not for all
 
-        sampler = start_stage(settings, self.identity.service_name, _active_trace)
+        sampler = start_sampler(settings, self.identity.service_name, _active_trace)
         self.logger.sampling = sampler
-        if sampling_of_process.current_stage() is None:
-            sampling_of_process.set_stage(sampler)
+        if sampling_of_process.process_sampler() is None:
+            sampling_of_process.set_process_sampler(sampler)
         return sampler
 
-    def on_sampler_changed(self, stage: "ManagedSampler | None") -> None:
+    def on_sampler_changed(self, managed: "ManagedSampler | None") -> None:
         """Sample as the process does, unless the service's own settings say otherwise."""
         if self.settings.sampling is None:
-            self.logger.sampling = stage
+            self.logger.sampling = managed
             self.apply_sampling_to_outputs()
 
     def start(self) -> None:
@@ -254,10 +254,10 @@ def stop_service(service: Service, timeout_seconds: float) -> None:
     unregister_for_fork(Phase.SERVICES, service)
     service.shutdown(timeout_seconds)
     service.attachment.remove()
-    if service.logger.sampling is not None and sampling_of_process.current_stage() is (
+    if service.logger.sampling is not None and sampling_of_process.process_sampler() is (
         service.logger.sampling
     ):
-        sampling_of_process.set_stage(None)
+        sampling_of_process.set_process_sampler(None)
     service.logger.sampling = None
 
 
