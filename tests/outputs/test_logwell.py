@@ -218,7 +218,7 @@ def test_a_page_of_a_proxy_is_no_delivery(
     server.recover()
 
 
-@pytest.mark.parametrize("status_code", [500, 502, 503, 504])
+@pytest.mark.parametrize("status_code", [408, 500, 502, 503, 504])
 def test_an_outage_costs_nothing(start_with: Start, server: FakeLogwell, status_code: int) -> None:
     start_with()
     server.answer(status_code, b"<html>", times=2)

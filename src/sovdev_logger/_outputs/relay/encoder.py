@@ -8,7 +8,7 @@ from sovdev_logger._outputs.json_records import drop_large_values, server_level,
 from sovdev_logger._outputs.relay.messages import SCHEMA, wrapped_payload
 from sovdev_logger._safety.json_encoding import Fragment, dumps, dumps_line
 
-MAX_PAYLOAD_BYTES: Final = 4 * 1024 * 1024 - 16 * 1024
+_MAX_PAYLOAD_BYTES: Final = 4 * 1024 * 1024 - 16 * 1024
 
 _MAX_MESSAGE_CHARACTERS: Final = 65_536
 _MAX_KEPT_BYTES: Final = 65_536
@@ -65,7 +65,7 @@ def _payload(entry: Entry) -> bytes:
     if entry.sample_rate is not None:
         record["sample_rate"] = entry.sample_rate
     payload = to_strict_json(dumps_line(record)[:-1])
-    return payload if len(payload) <= MAX_PAYLOAD_BYTES else _cut(payload)
+    return payload if len(payload) <= _MAX_PAYLOAD_BYTES else _cut(payload)
 
 
 def _cut(payload: bytes) -> bytes:
