@@ -2,6 +2,7 @@
 
 import math
 from collections.abc import Mapping
+from contextlib import suppress
 from typing import TYPE_CHECKING, Final, NamedTuple
 
 if TYPE_CHECKING:
@@ -56,8 +57,6 @@ def _as_mapping(value: object) -> Mapping[object, object]:
     if value is None:
         return {}
     if isinstance(value, Mapping):
-        try:
+        with suppress(Exception):  # a mapping of the application's may fail to be read
             return dict(value)
-        except Exception:  # noqa: BLE001 - somebody's mapping may fail to be read
-            return {"input": value}
     return {"input": value}

@@ -12,15 +12,15 @@ from sovdev_logger._entry.sample_rate import RATE_ATTRIBUTE
 ENTRY_ATTRIBUTE: Final = "_sovdev_entry"
 """The record attribute with its entry; other formatters take a leading underscore for private."""
 
-GIVEN_ATTRIBUTE: Final = "_sovdev_given"
-"""Marks a record that was handed to the outputs."""
+PASSED_ATTRIBUTE: Final = "_sovdev_passed"
+"""Marks a record that was passed to the outputs."""
 
 _LOGGED: Final = "__sovdev_logged__"
 
 _SECOND_NS: Final = 1_000_000_000
 _MILLISECOND_NS: Final = 1_000_000
 
-_OURS: Final = frozenset({ENTRY_ATTRIBUTE, GIVEN_ATTRIBUTE, RATE_ATTRIBUTE})
+_OURS: Final = frozenset({ENTRY_ATTRIBUTE, PASSED_ATTRIBUTE, RATE_ATTRIBUTE})
 
 RESERVED_ATTRIBUTES: Final = frozenset(
     {
@@ -33,32 +33,21 @@ RESERVED_ATTRIBUTES: Final = frozenset(
 
 
 def make_record(
-    name: str,
-    level_number: int,
-    message: object,
-    site: CallSite,
-    exception: object = None,
+    name: str, level_number: int, message: object, site: CallSite, exception: object = None
 ) -> logging.LogRecord:
     """Return a record as ``logging`` makes it; ``exception`` may be an ``exc_info``, too."""
     if isinstance(exception, BaseException):
         exception = type(exception), exception, exception.__traceback__
+    path, line, function = site
     exc_info: Any = exception
-    return logging.LogRecord(
-        name, level_number, site.path, site.line, message, (), exc_info, site.function
-    )
+    return logging.LogRecord(name, level_number, path, line, message, (), exc_info, function)
 
 
 def record_of_entry(entry: Entry) -> logging.LogRecord:
     """Return the record that ``logging`` would make for an entry, with the entry on it."""
     fields, level = entry.fields, entry.level
-    site = CallSite("", 0, fields["function_name"])
-    record = make_record(
-        fields["service_name"] or "",
-        level.stdlib_number,
-        fields["message"],
-        site,
-        entry.exception,
-    )
+    name, site = fields["service_name"] or "", CallSite("", 0, fields["function_name"])
+    record = make_record(name, level.stdlib_number, fields["message"], site, entry.exception)
     record.levelname = level.stdlib_name
     set_time(record, entry.time_ns / _SECOND_NS)
     record.msecs = entry.time_ns // _MILLISECOND_NS % 1000

@@ -79,10 +79,7 @@ class ProfileRuntime:
 
     def connect(self, service: Service) -> None:
         """Lead everything that is logged in this process to the outputs and the sinks."""
-        from sovdev_logger.integrations.loguru import (  # noqa: PLC0415 - an extra
-            is_not_ours,
-            sovdev_loguru_sink,
-        )
+        from sovdev_logger.integrations import loguru  # noqa: PLC0415 - an extra
 
         sinks = self._sinks
         if sinks is None:
@@ -94,12 +91,12 @@ class ProfileRuntime:
         service.logger.finds_call_site = True
         level = service.settings.level.stdlib_number
         self._bridge = sinks.logger.add(
-            sovdev_loguru_sink,
+            loguru.sovdev_loguru_sink,
             level=level,
             format="{message}",
             backtrace=False,
             diagnose=False,
-            filter=is_not_ours,
+            filter=loguru.is_not_ours,
         )
         sovdev_capture_logging(level)
         self._handle_sigterm()

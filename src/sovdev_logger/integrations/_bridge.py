@@ -3,7 +3,7 @@
 import logging
 from collections.abc import Callable
 
-from sovdev_logger._entry.stdlib_records import GIVEN_ATTRIBUTE
+from sovdev_logger._entry.stdlib_records import PASSED_ATTRIBUTE
 from sovdev_logger._outputs.handler import OutputHandler
 from sovdev_logger._service.instance import instance
 
@@ -18,9 +18,9 @@ def give_to_outputs(record: logging.LogRecord, wanted: Wanted | None = None) -> 
     service = instance.service
     if service is None or record.levelno < service.attachment.stdlib_logger.level:
         return
-    if GIVEN_ATTRIBUTE in record.__dict__:
+    if PASSED_ATTRIBUTE in record.__dict__:
         return
-    record.__dict__[GIVEN_ATTRIBUTE] = True
+    record.__dict__[PASSED_ATTRIBUTE] = True
     for output in list(service.attachment.outputs):
         if record.levelno >= output.level and (wanted is None or wanted(output)):
             output.handle(record)

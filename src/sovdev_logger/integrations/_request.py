@@ -57,6 +57,7 @@ class RequestScope:
 
     Attributes:
         request_id: The caller's, or a new one.
+        status: The response's; a framework sets it.
         body: What of the body is to be logged; a framework adds to it.
     """
 
@@ -109,10 +110,6 @@ class RequestScope:
             set_request_identity(names)
         except Exception as error:  # noqa: BLE001 - it is the application's
             warn_resolver(error)
-
-    def note_response(self, status: int) -> None:
-        """Keep the response's status."""
-        self.status = status
 
     def record_exception(self, error: BaseException) -> None:
         """Keep an exception that nobody handled."""

@@ -129,15 +129,15 @@ class _MessageObserver:
     async def send(self, message: Message) -> None:
         kind = message["type"]
         if kind in {"http.response.start", "websocket.http.response.start"}:
-            self._request.note_response(message["status"])
+            self._request.status = message["status"]
             _echo(message, self._request.request_id)
         elif kind == "http.response.body":
             self._is_complete = not message.get("more_body", False)
         elif kind == "websocket.accept":
-            self._request.note_response(_WEBSOCKET_CLOSED_STATUS)
+            self._request.status = _WEBSOCKET_CLOSED_STATUS
             _echo(message, self._request.request_id)
         elif kind == "websocket.close" and self._request.status is None:
-            self._request.note_response(403)  # what a server answers before it has accepted
+            self._request.status = 403  # what a server answers before it has accepted
         await self._send(message)
 
 

@@ -183,7 +183,7 @@ def _start() -> None:
 
 
 def _finish(scope: RequestScope, response: Any) -> Any:
-    scope.note_response(response.status_code)
+    scope.status = response.status_code
     if REQUEST_ID_HEADER not in response:
         response[REQUEST_ID_HEADER] = scope.request_id
     if getattr(response, "streaming", False):

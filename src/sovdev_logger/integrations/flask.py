@@ -78,7 +78,7 @@ class _Wsgi:
         request.begin()
 
         def start(status: str, headers: list[tuple[str, str]], *exc_info: Any) -> Any:
-            request.note_response(int(status[:3]))
+            request.status = int(status[:3])
             if not any(name.lower() == REQUEST_ID_HEADER.lower() for name, _ in headers):
                 headers = [*headers, (REQUEST_ID_HEADER, request.request_id)]
             return start_response(status, headers, *exc_info)

@@ -39,14 +39,10 @@ def _is_not_loguru(output: OutputHandler) -> bool:
 
 
 def _stdlib_record(record: "Record") -> logging.LogRecord:
-    exception = record["exception"]
-    made = make_record(
-        record["name"] or "loguru",
-        record["level"].no,
-        record["message"],
-        CallSite(record["file"].path, record["line"], record["function"]),
-        tuple(exception) if exception is not None else None,
-    )
+    exception = tuple(record["exception"]) if record["exception"] is not None else None
+    site = CallSite(record["file"].path, record["line"], record["function"])
+    name, level = record["name"] or "loguru", record["level"].no
+    made = make_record(name, level, record["message"], site, exception)
     set_time(made, record["time"].timestamp())
     put_extra(made, record["extra"])
     return made

@@ -34,14 +34,10 @@ def sovdev_processor(
     level = find_level("error" if method_name == "exception" else method_name) or INFO
     event = event_dict.pop("event", "")
     exception = _exception(event_dict.pop("exc_info", method_name == "exception"))
-    site = site_outside(sys._getframe(1), _NOT_CALLERS)  # noqa: SLF001 - as structlog does
-    record = make_record(
-        getattr(logger, "name", None) or "structlog",
-        level.stdlib_number,
-        event,
-        site or CallSite("", 0, ""),
-        exception,
-    )
+    frame = sys._getframe(1)  # noqa: SLF001 - as structlog does
+    site = site_outside(frame, _NOT_CALLERS) or CallSite("", 0, "")
+    name = getattr(logger, "name", None) or "structlog"
+    record = make_record(name, level.stdlib_number, event, site, exception)
     put_extra(record, event_dict)
     give_to_outputs(record)
     raise structlog.DropEvent
