@@ -139,7 +139,11 @@ class Sampler:
                 rate = self._rate(pattern, now, level, message, trace_digits)
         except Exception:  # noqa: BLE001 - what cannot be decided about is kept
             now, rate = 0.0, KEEP_ALL
-        # In this order: see Pattern.collect_counts and collect_report.
+        self._count(level, pattern, rate, now)
+        return rate
+
+    def _count(self, level: Level, pattern: Pattern | None, rate: float, now: float) -> None:
+        """Count an entry as kept before it is as seen: see collect_counts and collect_report."""
         counts = self._levels[level.name]
         if rate:
             counts.keep()
@@ -153,7 +157,6 @@ class Sampler:
             elif number >= pattern.alarm_at:
                 pattern.note_jump(now)
         counts.see()
-        return rate
 
     def _rate(
         self, pattern: Pattern, now: float, level: Level, message: str, trace_digits: str | None
