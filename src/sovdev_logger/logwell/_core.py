@@ -1,4 +1,4 @@
-"""What a client and its children share: the queue, the sender and the callbacks."""
+"""The queue, the sender and the callbacks that a client and its children share."""
 
 import atexit
 import time
@@ -29,7 +29,7 @@ from sovdev_logger.logwell.errors import (
     QUEUE_OVERFLOW,
     VALIDATION_ERROR,
     LogwellError,
-    error_of,
+    error_for,
 )
 
 EXIT_TIMEOUT_SECONDS: Final = 5.0
@@ -45,18 +45,18 @@ _ONE_SEVERITY: Final = 21
 
 @dataclass(frozen=True, slots=True)
 class Callbacks:
-    """What the application wants to hear; one that raises is said once and hurts nobody."""
+    """The application's callbacks; one that raises causes one warning and nothing else."""
 
     on_error: OnError | None = None
     on_flush: OnFlush | None = None
 
     def error(self, error: LogwellError) -> None:
-        """Tell about something that went wrong."""
+        """Report an error."""
         if self.on_error is not None:
             _call(self.on_error, error)
 
     def flushed(self, count: int) -> None:
-        """Tell how many records of a batch the server took."""
+        """Report how many records of a batch the server accepted."""
         if self.on_flush is not None:
             _call(self.on_flush, count)
 
@@ -75,7 +75,7 @@ class Core:
             _ReportingExporter(settings, callbacks),
             settings=DeliverySettings(queue_max_records=self._max_queue_size),
             limits=BatchLimits(
-                # What is on its way counts in the queue, and must leave room for what is newer.
+                # A batch on its way counts in the queue, and must leave room for newer records.
                 min(settings.batch_size, max(1, self._max_queue_size // 2)),
                 MAX_REQUEST_BYTES,
                 settings.flush_interval_seconds,
@@ -86,7 +86,7 @@ class Core:
         self._sender.start()
         _live.add(self)
         register_for_fork(Phase.LOGWELL_CLIENTS, self)
-        # A client that nobody holds any more sends what it has, and its thread ends.
+        # A client without references sends its queued records, and its thread ends.
         finalizer = weakref.finalize(self, _end_without_waiting, self._sender)
         finalizer.atexit = False
         end_with_multiprocessing_child(self, self.end)
@@ -97,7 +97,7 @@ class Core:
         return self._sender.open_count() + self._turnstile.counts().parked
 
     def put(self, record: bytes) -> None:
-        """Queue a finished record; over the bound the oldest go, and the application hears it."""
+        """Queue a finished record; beyond the bound the oldest are dropped and reported."""
         before = self._sender.overflow_count
         self._turnstile.submit(record)
         for _ in range(self._sender.overflow_count - before):
@@ -114,7 +114,7 @@ class Core:
         return self._sender.flush(timeout_seconds)
 
     def close(self, timeout_seconds: float) -> FlushResult:
-        """Send what is left, then take nothing more; what cannot be sent is said."""
+        """Send queued records, then close; records that cannot be sent are reported."""
         was_closed = self._sender.is_closed
         lost_before = self._lost
         self._turnstile.drain_parked(self._put)
@@ -184,7 +184,7 @@ class _ReportingExporter(LogwellExporter):
             self._callbacks.error(error)
 
     def _error(self, result: SendResult) -> LogwellError:
-        return error_of(self.last_answer or HttpResult(None), result.reason or "failed")
+        return error_for(self.last_answer or HttpResult(None), result.reason or "failed")
 
 
 def _call(callback: Callable[..., object], argument: object) -> None:

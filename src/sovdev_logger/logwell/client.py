@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import Callable, Mapping
+from copy import copy
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from types import TracebackType
@@ -54,8 +55,8 @@ class Logwell:
     """Sends records to a Logwell server, in batches, from a thread of its own.
 
     No call waits for the network, raises, or needs an event loop; any thread, task or signal
-    handler may log. Values are redacted and made JSON when they are logged. What is left is sent
-    at the exit, at most 5 seconds. A forked child starts with an empty queue.
+    handler may log. Values are redacted and encoded when they are logged. Queued records are sent
+    at exit, for at most 5 seconds. A forked child starts with an empty queue.
 
     Give the options by name, or all of them as one mapping.
 
@@ -65,29 +66,29 @@ class Logwell:
         service: The service's name in each record.
         batch_size: Records in a request, 1 to 100; default 50.
         flush_interval: Seconds that a record waits for others, more than 0, at most 60; default 5.
-        max_queue_size: Records in memory, 1 to 100,000; default 1,000. Beyond it the oldest go.
-        max_retries: Attempts after the first before ``on_error`` hears of a batch; default 3. It
-            stays at the front and is tried again.
+        max_queue_size: Records in memory, 1 to 100,000; default 1,000. Beyond it the
+            oldest are dropped.
+        max_retries: Retries before ``on_error`` is called for a failing batch; default 3. The
+            batch stays at the front of the queue and is tried again.
         capture_source_location: Whether the caller's file and line go with each record.
         on_error: Called with a ``LogwellError``, in any thread.
-        on_flush: Called with the number of records that the server took of a batch, in the sending
-            thread.
+        on_flush: Called with the number of records that the server accepted of a batch, in the
+            sending thread.
         timeout: Seconds for one request; default 30.
 
     Raises:
-        LogwellError: ``INVALID_CONFIG``; the message says what was wrong and never shows the key.
+        LogwellError: ``INVALID_CONFIG``; the message says what is wrong and never shows the key.
 
     Specification: Logwell.
     """
 
     def __init__(self, config: Mapping[str, Any] | None = None, /, **options: Any) -> None:
-        given = _config({**(config or {}), **options})
-        settings = _settings(given)
-        self._core = Core(settings, Callbacks(given.on_error, given.on_flush))
+        checked = _config({**(config or {}), **options})
+        self._core = Core(_settings(checked), Callbacks(checked.on_error, checked.on_flush))
         self._is_child = False
-        self._service = given.service
+        self._service = checked.service
         self._metadata: Metadata = {}
-        self._captures_source = given.capture_source_location
+        self._captures_source = checked.capture_source_location
         self._sanitizer = Sanitizer()
         self._records = LogwellRecords()
 
@@ -138,12 +139,11 @@ class Logwell:
         Metadata is merged, the child's over ours and a call's over both. Shutting a child down
         does nothing; flushing it flushes the shared queue.
         """
-        child = Logwell.__new__(Logwell)
-        child.__dict__ |= self.__dict__ | {
-            "_is_child": True,
-            "_service": service if service is not None else self._service,
-            "_metadata": {**self._metadata, **(metadata or {})},
-        }
+        child = copy(self)
+        child._is_child = True  # noqa: SLF001 - of this class
+        child._metadata = {**self._metadata, **(metadata or {})}  # noqa: SLF001
+        if service is not None:
+            child._service = service  # noqa: SLF001
         return child
 
     def flush_sync(self, timeout: float = DEFAULT_TIMEOUT_SECONDS) -> FlushResult:
@@ -154,7 +154,7 @@ class Logwell:
         return self._core.flush(timeout)
 
     def shutdown_sync(self, timeout: float = DEFAULT_TIMEOUT_SECONDS) -> FlushResult:
-        """Send what is left, at most ``timeout`` seconds, and take nothing more; safe to repeat."""
+        """Send queued records for at most ``timeout`` seconds, then close; safe to repeat."""
         return FlushResult() if self._is_child else self._core.close(timeout)
 
     async def flush(self, timeout: float = DEFAULT_TIMEOUT_SECONDS) -> FlushResult:
@@ -198,14 +198,14 @@ class Logwell:
     ) -> None:
         try:
             if source[0] is None and self._captures_source:
-                found = calling_site()
-                source = source if found is None else found[:2]
+                call_site = calling_site()
+                source = source if call_site is None else call_site[:2]
             self._core.put(self._record(level, message, metadata, service, timestamp, source))
         except Exception as error:  # noqa: BLE001 - a logging call never hurts its host
             warn_once(
                 f"logwell-client:{type(error).__name__}",
                 f"a record was lost to a {type(error).__name__} inside the Logwell client; this is "
-                "a defect of sovdev-logger, please report it.",
+                "a bug in sovdev-logger; please report it.",
             )
 
     def _record(  # noqa: PLR0917
@@ -239,24 +239,24 @@ def _level(level: object) -> str:
     name = level.lower() if isinstance(level, str) else ""
     if name in _LEVELS:
         return name
-    found = find_level(level)
-    if found is None:
+    known = find_level(level)
+    if known is None:
         warn_once("logwell-level", "an unknown level was logged as info; use debug to fatal.")
         return "info"
-    return server_level(found.name)
+    return server_level(known.name)
 
 
 def _iso(timestamp: object) -> str:
-    """Return a moment as the server reads it: ISO 8601 in UTC; now, if it is none."""
-    found = timestamp
-    if isinstance(found, str):
+    """Return a timestamp as ISO 8601 in UTC; the present time if it is not usable."""
+    moment = timestamp
+    if isinstance(moment, str):
         try:
-            found = datetime.fromisoformat(found)
+            moment = datetime.fromisoformat(moment)
         except ValueError:
-            found = None
-    if isinstance(found, datetime):
+            moment = None
+    if isinstance(moment, datetime):
         try:
-            return found.astimezone(UTC).isoformat().replace("+00:00", "Z")
+            return moment.astimezone(UTC).isoformat().replace("+00:00", "Z")
         except (OverflowError, ValueError):
             pass
     return datetime.now(UTC).isoformat(timespec="microseconds").replace("+00:00", "Z")
@@ -289,23 +289,22 @@ def _settings(config: _Config) -> LogwellSettings:
     try:
         return check_logwell(
             LogwellSettings(
-                config.endpoint,
-                config.api_key,
-                config.batch_size,
-                config.flush_interval,
-                config.max_queue_size,
-                config.max_retries,
-                config.capture_source_location,
-                config.timeout,
+                url=config.endpoint,
+                api_key=config.api_key,
+                batch_size=config.batch_size,
+                flush_interval_seconds=config.flush_interval,
+                queue_size=config.max_queue_size,
+                max_retries=config.max_retries,
+                timeout_seconds=config.timeout,
             )
         )
     except ValueError as error:
         raise _invalid(str(error)) from None
 
 
-def _check_whole(name: str, value: object, least: int, most: int) -> None:
-    if isinstance(value, bool) or not isinstance(value, int) or not least <= value <= most:
-        raise _invalid(f"{name} must be a whole number, {least} to {most}")
+def _check_whole(name: str, value: object, minimum: int, maximum: int) -> None:
+    if isinstance(value, bool) or not isinstance(value, int) or not minimum <= value <= maximum:
+        raise _invalid(f"{name} must be a whole number, {minimum} to {maximum}")
 
 
 def _invalid(message: str) -> LogwellError:

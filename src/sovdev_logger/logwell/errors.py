@@ -41,7 +41,7 @@ class LogwellError(Exception):
         self.retryable = retryable
 
 
-def error_of(answer: HttpResult, reason: str) -> LogwellError:
+def error_for(answer: HttpResult, reason: str) -> LogwellError:
     """Return the error that an answer stands for."""
     code = _BY_STATUS.get(answer.status, SERVER_ERROR)
     return LogwellError(reason, code, answer.status, retryable=answer.retryable)
