@@ -1,6 +1,6 @@
 """A handler of AWS Lambda or Cloud Functions: what is logged is delivered before the freeze.
 
-pip install sovdev-logger
+pip install ".[fast]"
 python examples/lambda_handler.py
 """
 

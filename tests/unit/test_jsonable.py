@@ -25,6 +25,10 @@ from sovdev_logger._safety.json_walk import MAX_DEPTH, JsonWalk
 from sovdev_logger._safety.sanitizer import Sanitizer
 from support.service import strict_json
 
+needs_orjson = pytest.mark.skipif(
+    encoding.orjson_dumps is None, reason="orjson is not installed: there is one encoder"
+)
+
 
 class Colour(enum.Enum):
     RED = "red"
@@ -160,6 +164,7 @@ def test_each_kind_has_its_form(value: Any, expected: Any) -> None:
         assert found == expected
 
 
+@needs_orjson
 @pytest.mark.parametrize("value", [k[1] for k in KINDS], ids=[k[0] for k in KINDS])
 def test_without_orjson_the_result_is_the_same(value: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     with_orjson = Sanitizer().texts("m", {"v": value}, [value])
@@ -188,6 +193,7 @@ def test_the_walk_and_the_encoder_agree_on_plain_values(value: Any) -> None:
     assert whole.texts("m", value, None)[1] == whole.json_text(value)
 
 
+@needs_orjson
 @settings(max_examples=300)
 @given(plain)
 def test_what_both_encoders_write_reads_back_the_same(value: Any) -> None:
