@@ -1,8 +1,8 @@
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
-# Further interpreters, each tested in an environment of its own where the machine has it.
-OTHERS := 3.12 3.13 3.14
+# Further interpreters, tested where they can be had.
+OTHERS := 3.12 3.13 3.14 3.15
 # Most fault tests wait for something, so several run at once; those that measure run alone.
 TOGETHER := -n 3 --dist worksteal -m 'not alone'
 # Hundreds of tests start interpreters; a third of such a start would be compiling our own modules.
@@ -21,15 +21,8 @@ test: $(VENV)/ready  ## Run every test with branch coverage, then again on every
 	$(BIN)/python -m coverage report --fail-under=95
 	@$(MAKE) --no-print-directory test-others
 
-test-others:
-	@for version in $(OTHERS); do \
-	  python=$$(sh scripts/interpreter.sh $$version); \
-	  if [ -n "$$python" ]; then \
-	    echo "Python $$version:"; \
-	    $(MAKE) --no-print-directory VENV=.venv-$$version PYTHON=$$python .venv-$$version/ready \
-	      && .venv-$$version/bin/python -m pytest -q $(TOGETHER) -m 'not alone and not mutant' \
-	      || exit 1; \
-	  else echo "Python $$version is not on this machine: not tested."; fi; done
+test-others: $(VENV)/runtime  ## The same on the other Pythons, of this machine or of Debian's unstable suite.
+	@TESTS="$(TESTS)" sh scripts/test_others.sh $(BIN)/python $(OTHERS)
 
 soak: $(VENV)/ready  ## The long forms of the fault tests: about half an hour.
 	SOAK=1 $(BIN)/python -m pytest -q -m 'not mutant' -o timeout=1200 tests/faults
@@ -39,6 +32,7 @@ check: lint types  ## Lint, format and strict types.
 lint: $(VENV)/checks
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
+	git ls-files | xargs $(BIN)/codespell
 
 types: $(VENV)/checks
 	$(BIN)/mypy
