@@ -1,1 +1,1 @@
-"""What outputs that leave the machine share: queue, batches, retry and transport."""
+"""Shared by remote outputs: queue, batches, retry, ledger and HTTP."""

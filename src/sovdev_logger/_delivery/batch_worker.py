@@ -71,7 +71,7 @@ class BatchWorker:
         self._recovered_at = 0.0
 
     def run(self, channel: SimpleQueue[Message]) -> None:
-        """Deliver what is queued until told to stop."""
+        """Deliver queued items until a ``Stop`` arrives."""
         self._export = ExportThread(self._name, self._exporter, channel.put)
         self._export.ensure_started()
         self._recover()

@@ -1,4 +1,4 @@
-"""What became of every entry, output by output: the answer of ``sovdev_status``."""
+"""The ledgers of all outputs, as ``sovdev_status`` returns them."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -15,18 +15,17 @@ class OutputStatus:
 
     Attributes:
         logged: Entries that the output was given, with those that it recovered.
-        delivered: Written to the console or file, or taken by the server.
+        delivered: Written to the console or file, or accepted by the server.
         queued: In memory, on their way.
         spooled: On disk, to be sent when the server is back.
         dropped: Lost to this output, for the reasons in ``dropped_by_reason``.
-        sampled_out: Left out on purpose.
+        sampled_out: Not written or sent, by a decision of sampling.
         recovered: How many of ``logged`` an earlier process had left in the spool.
-        repeated: How often an item was sent again because there was no answer: the server may have
-            it twice.
+        repeated: How often an item was sent again for want of an answer: it may have arrived twice.
         dropped_by_reason: Each reason with its count.
         healthy: Whether the last attempt to write or send succeeded, or none was made.
-        last_error: What went wrong last, in words; None when nothing ever did.
-        last_error_at: When that was (UTC).
+        last_error: The last error in words; None without one.
+        last_error_at: Its time (UTC).
     """
 
     logged: int = 0

@@ -17,7 +17,7 @@ def judge_failure(answer: HttpResult, reason: str) -> SendResult:
         return SendResult(payload_rejected=True, reason=reason)
     pause = answer.retry_after_seconds
     if not answer.retryable:
-        # Credentials, path, method: asking again at once is no use, losing entries neither.
+        # Credentials, path or method: an immediate retry fails too, but no entry has to be lost.
         pause = max(pause or 0.0, TURNED_AWAY_PAUSE_SECONDS)
     return SendResult(
         retryable=True,
