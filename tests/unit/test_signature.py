@@ -14,7 +14,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from sovdev_logger._sampling import masking as kinds
+from sovdev_logger._sampling import masking
 from sovdev_logger._sampling.signature import MAX_CHARACTERS, pattern_of, signature_of
 
 PATTERNS = {
@@ -195,8 +195,8 @@ ADVERSARIAL = {
 def test_the_time_is_linear_in_the_text(name: str) -> None:
     """What is linear takes well under a second for this; what is quadratic would never end."""
     text = ADVERSARIAL[name] * 8
-    joined = kinds.join_neighbours(
-        " ".join(kinds.replace_values(token) for token in kinds.replace_quoted(text).split())
+    joined = masking.join_neighbours(
+        " ".join(masking.replace_values(token) for token in masking.replace_quoted(text).split())
     )
     assert joined is not None
 
@@ -224,10 +224,10 @@ def test_a_pattern_is_its_own_pattern(text: str) -> None:
 
 @given(st.lists(WORDS).map(" ".join))
 def test_what_is_remembered_changes_nothing(text: str) -> None:
-    from sovdev_logger._sampling.signature import _worked_out
+    from sovdev_logger._sampling.signature import _masked
 
     for _ in range(2):
-        assert pattern_of(text) == _worked_out(text[:MAX_CHARACTERS])
+        assert pattern_of(text) == _masked(text[:MAX_CHARACTERS])
 
 
 @given(st.lists(st.sampled_from(["1", "22", "x", "a.b:c", "=", "-", ".", " ", ":", "f"])))

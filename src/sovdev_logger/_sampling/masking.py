@@ -1,11 +1,14 @@
-"""The kinds of values that stand in messages, and how each is told from words.
+"""Values in messages: how each kind is told from words, and the mask that stands for it.
 
 Each regular expression is possessive or bounded, and begins where its kind can begin, so the time
-is linear for any text. Most begin with one set of characters, so that the search leaps to them.
+is linear for any text.
 """
 
 import re
-from typing import Final
+from collections.abc import Iterable
+from itertools import groupby
+from operator import itemgetter
+from typing import Final, NamedTuple
 
 CODE_WORDS: Final = ("status", "status_code", "code", "errno")
 
@@ -15,94 +18,115 @@ _HEX_LETTERS: Final = "abcdefABCDEF"
 
 # A value begins and ends where no letter or digit is next to it; an underscore may be.
 _START: Final = r"(?<![^\W_])"
-_START_BEFORE_IT: Final = r"(?<![^\W_].)"
+_ANYWHERE: Final = ""
 _END: Final = r"(?![^\W_])"
 _HEX: Final = r"[0-9a-fA-F]"
+_GROUP: Final = rf"{_HEX}{{1,4}}"
+_UUID: Final = rf"{_HEX}{{8}}-{_HEX}{{4}}-{_HEX}{{4}}-{_HEX}{{4}}-{_HEX}{{12}}"
 _ZONE: Final = r"(?:Z|[+-]\d\d:?+\d\d)"
 _DECIMAL: Final = r"\d++(?:\.\d++)?+"
+_SHORT: Final = r"\d{1,5}+(?:\.\d++)?+"
 _DURATION_UNIT: Final = (
     r"(?:[num\u00b5\u03bc]?s|secs?|seconds?|mins?|minutes?|m|hrs?|hours?|h|days?|w|weeks?)"
 )
 _SIZE_UNIT: Final = r"(?:[kKMGTPE](?:i?[bB]|bit|bps)?|bytes?|bits?|bps)(?:/s)?+"
 
-# An empty group at the end of an alternative names its kind; in front it would slow the search.
-_WITH_DASHES: Final = re.compile(
-    rf"""
-    [0-9a-fA-F](?:
-        {_HEX}{{7}}-{_HEX}{{4}}-{_HEX}{{4}}-{_HEX}{{4}}-{_HEX}{{12}}(?P<UUID>)
-        |{_START_BEFORE_IT}(?:
-            \d{{3}}-\d\d-\d\d(?:
-                [T_]\d\d:\d\d(?::\d\d(?:[.,]\d++)?+)?+{_ZONE}?+(?P<TIMESTAMP>)
-                |{_END}(?P<DATE>)
-            )
-            |\d?-\d\d?-\d{{4}}{_END}(?P<DATE_last>)
-            |{_HEX}-{_HEX}{{2}}(?:-{_HEX}{{2}}){{4}}{_END}(?P<MAC>)
-        )
-    )
-    """,
-    re.VERBOSE,
+
+class Mask(NamedTuple):
+    """One form of a value: the mask that stands for it, its regular expression, and an example."""
+
+    name: str
+    regex: str
+    example: str
+    start: str = _START
+    """Where it may begin."""
+
+
+WITH_DASHES: Final = (
+    Mask("UUID", _UUID, "x123e4567-e89b-42d3-a456-426614174000", _ANYWHERE),
+    Mask(
+        "TIMESTAMP",
+        rf"{_HEX}\d{{3}}-\d\d-\d\d[T_]\d\d:\d\d(?::\d\d(?:[.,]\d++)?+)?+{_ZONE}?+",
+        "2026-01-31T12:30:45.123+01:00",
+    ),
+    Mask("DATE", rf"{_HEX}\d{{3}}-\d\d-\d\d{_END}", "2026-01-31"),
+    Mask("DATE", rf"{_HEX}\d?-\d\d?-\d{{4}}{_END}", "31-01-2026"),
+    Mask("MAC", rf"{_HEX}{{2}}-{_HEX}{{2}}(?:-{_HEX}{{2}}){{4}}{_END}", "00-1a-2b-3c-4d-5e"),
 )
-_UUID_ALONE: Final = re.compile(rf"{_HEX}{{8}}-{_HEX}{{4}}-{_HEX}{{4}}-{_HEX}{{4}}-{_HEX}{{12}}")
-_WITH_DOTS: Final = re.compile(
-    rf"""
-    \d(?:
-        {_START_BEFORE_IT}(?:
-            \d{{0,2}}(?:\.\d{{1,3}}){{3}}(?!\.?\d){_END}(?P<IP>)
-            |(?:\d{{3}}\.\d\d?\.\d\d?|\d?\.\d\d?\.\d{{4}})(?!\.?\d){_END}(?P<DATE>)
-        )
-        |\d*+(?:\.\d++){{2,}}+(?P<VERSION>)
-    )
-    """,
-    re.VERBOSE,
+WITH_DOTS: Final = (
+    Mask("IP", rf"\d{{1,3}}(?:\.\d{{1,3}}){{3}}(?!\.?\d){_END}", "192.168.1.10"),
+    Mask(
+        "DATE",
+        rf"(?:\d{{4}}\.\d\d?\.\d\d?|\d\d?\.\d\d?\.\d{{4}})(?!\.?\d){_END}",
+        "31.1.2026",
+    ),
+    Mask("VERSION", r"\d++(?:\.\d++){2,}+", "v1.20.3", _ANYWHERE),
 )
-_WITH_SLASHES: Final = re.compile(
-    rf"""
-    \d{_START_BEFORE_IT}(?:
-        (?:\d{{3}}/\d\d?/\d\d?|\d?/\d\d?/(?:\d{{4}}|\d\d)){_END}(?P<DATE>)
-        |\d/[A-Za-z]{{3}}/\d{{4}}:\d\d:\d\d:\d\d(?P<TIMESTAMP>)
-    )
-    """,
-    re.VERBOSE,
+WITH_SLASHES: Final = (
+    Mask("DATE", rf"\d{{4}}/\d\d?/\d\d?{_END}", "2026/1/31"),
+    Mask("DATE", rf"\d\d?/\d\d?/(?:\d{{4}}|\d\d){_END}", "1/31/26"),
+    Mask(
+        "TIMESTAMP",
+        r"\d\d/[A-Za-z]{3}/\d{4}:\d\d:\d\d:\d\d",
+        "31/Jan/2026:12:30:45",
+    ),
 )
-_PLAIN: Final = re.compile(
-    rf"""
-    {_START}(?:
-        \d{{1,5}}+(?:\.\d++)?+(?:[bB]{_END}(?P<SIZE_bytes>)|d{_END}(?P<DURATION_days>))
-        |(?:{_DECIMAL}{_DURATION_UNIT})++{_END}(?P<DURATION>)
-        |{_DECIMAL}{_SIZE_UNIT}{_END}(?P<SIZE>)
-        |\d{{8}}T\d{{6}}(?:\.\d++)?+Z?+{_END}(?P<TIMESTAMP>)
-        |{_HEX}{{32,}}+{_END}(?P<HEXID>)
-        |[0-9][xX]{_HEX}++{_END}(?P<N_pointer>)
-        |(?=[0-9]*+[a-fA-F]){_HEX}{{7,31}}+{_END}(?P<N_hex>)
-        |(?=[0-9]*+[a-fA-F])(?=[a-fA-F]*+[0-9]){_HEX}{{4,6}}+{_END}(?P<N_short_hex>)
-        |(?=[A-Za-z0-9]{{8}})[A-Za-z]*+[0-9]++[A-Za-z]++[0-9][A-Za-z0-9]*+{_END}(?P<N_mixed>)
-    )
-    |(?:(?<![\w)\]}}])[-+])?\d++(?:[,_]\d++)*+(?:\.\d++)?+(?:[eE][-+]?+\d++{_END})?+(?P<N>)
-    """,
-    re.VERBOSE,
+WITH_COLONS: Final = (
+    Mask("TIME", rf"\d\d?:\d\d:\d\d(?:[.,]\d++)?+{_ZONE}?+", "12:30:45.123Z"),
+    Mask("MAC", rf"{_HEX}{{2}}(?::{_HEX}{{2}}){{5}}", "00:1a:2b:3c:4d:5e"),
+    Mask("IP", rf"(?:{_GROUP}:){{7}}{_GROUP}(?:%\w++)?+", "2001:db8:0:0:0:0:0:1"),
+    Mask(
+        "IP",
+        rf"(?=[a-fA-F:.]*+\d)(?:{_GROUP}(?::{_GROUP}){{0,6}}+)?+::"
+        rf"(?:(?:{_GROUP}:){{0,6}}(?:\d{{1,3}}(?:\.\d{{1,3}}){{3}}|{_GROUP}))?(?:%\w++)?+",
+        "fe80::1%eth0",
+    ),
 )
-_NAME_OF_GROUP: Final[dict[str | None, str]] = {
-    group: group.partition("_")[0]
-    for one in (_WITH_DASHES, _WITH_DOTS, _WITH_SLASHES, _PLAIN)
-    for group in one.groupindex
-}
+PLAIN: Final = (
+    Mask("SIZE", rf"{_SHORT}[bB]{_END}", "512b"),
+    Mask("DURATION", rf"{_SHORT}d{_END}", "7d"),
+    Mask("DURATION", rf"(?:{_DECIMAL}{_DURATION_UNIT})++{_END}", "1h30m"),
+    Mask("SIZE", rf"{_DECIMAL}{_SIZE_UNIT}{_END}", "1.5GiB/s"),
+    Mask("TIMESTAMP", rf"\d{{8}}T\d{{6}}(?:\.\d++)?+Z?+{_END}", "20260131T123045Z"),
+    Mask("HEXID", rf"{_HEX}{{32,}}+{_END}", "0123456789abcdef0123456789abcdef"),
+    Mask("N", rf"[0-9][xX]{_HEX}++{_END}", "0x7ffe"),
+    Mask("N", rf"(?=[0-9]*+[a-fA-F]){_HEX}{{7,31}}+{_END}", "da39a3e"),
+    Mask("N", rf"(?=[0-9]*+[a-fA-F])(?=[a-fA-F]*+[0-9]){_HEX}{{4,6}}+{_END}", "3f2a"),
+    Mask(
+        "N",
+        rf"(?=[A-Za-z0-9]{{8}})[A-Za-z]*+[0-9]++[A-Za-z]++[0-9][A-Za-z0-9]*+{_END}",
+        "x7k2pq9z",
+    ),
+    Mask(
+        "N",
+        rf"(?:(?<![\w)\]}}])[-+])?\d++(?:[,_]\d++)*+(?:\.\d++)?+(?:[eE][-+]?+\d++{_END})?+",
+        "-1,234.5e6",
+        _ANYWHERE,
+    ),
+)
+
+
+def _joined(masks: Iterable[Mask], first: str = "") -> re.Pattern[str]:
+    """Return all in one: the first that matches wins, and its empty group says which it was.
+
+    A look at the first character costs less than a try of each; so does one look for the start.
+    """
+    numbered = [(m.start, f"{m.regex}(?P<{m.name}_{n}>)") for n, m in enumerate(masks)]
+    parts = (
+        f"{start}(?:{'|'.join(regex for _, regex in group)})"
+        for start, group in groupby(numbered, itemgetter(0))
+    )
+    return re.compile(f"{first}(?:{'|'.join(parts)})")
+
+
+_WITH_DASHES: Final = _joined(WITH_DASHES, f"(?={_HEX})")
+_WITH_DOTS: Final = _joined(WITH_DOTS, r"(?=\d)")
+_WITH_SLASHES: Final = _joined(WITH_SLASHES, r"(?=\d)")
+_WITH_COLONS: Final = _joined(WITH_COLONS)
+_PLAIN: Final = _joined(PLAIN)
+_UUID_ALONE: Final = re.compile(_UUID)
 _LETTERS_OF_HEX: Final = re.compile(rf"[a-fA-F]{{7}}(?<!\w.{{7}})[a-fA-F]*+{_END}")
-
 _COLON_RUN: Final = re.compile(rf"[0-9a-fA-F:](?<!\w.)[0-9a-fA-F:.,]++(?:{_ZONE}|%\w++)?+(?!\w)")
-_GROUP: Final = rf"{_HEX}{{1,4}}"
-_IN_A_COLON_RUN: Final = re.compile(
-    rf"""
-    (?P<TIME>\d\d?:\d\d:\d\d(?:[.,]\d++)?+{_ZONE}?+)
-    |(?P<MAC>{_HEX}{{2}}(?::{_HEX}{{2}}){{5}})
-    |(?P<IP>(?:
-        (?:{_GROUP}:){{7}}{_GROUP}
-        |(?=[a-fA-F:.]*+\d)(?:{_GROUP}(?::{_GROUP}){{0,6}}+)?+::
-         (?:(?:{_GROUP}:){{0,6}}(?:\d{{1,3}}(?:\.\d{{1,3}}){{3}}|{_GROUP}))?
-    )(?:%\w++)?+)
-    """,
-    re.VERBOSE,
-)
-
 _QUOTED: Final = re.compile(
     r"""["'`](?<!\w.)(?:(?<=")[^"]*+"|(?<=')[^']*+'|(?<=`)[^`]*+`)(?!\w)(:?)"""
 )
@@ -138,7 +162,7 @@ _CODE_IN_A_TOKEN: Final = re.compile(rf"(?i:{'|'.join(CODE_WORDS)})[\"']?[=:][\"
 
 
 def replace_values(token: str) -> str:  # noqa: C901 - one look for each kind
-    """Return a token, which holds no white space, with its values replaced by their kinds."""
+    """Return a token, which holds no white space, with its values masked."""
     if _UUID_ALONE.fullmatch(token):
         return "UUID"
     if "://" in token:
@@ -148,19 +172,19 @@ def replace_values(token: str) -> str:  # noqa: C901 - one look for each kind
     if "@" in token:
         token = _EMAIL.sub("EMAIL", token)
     if token.count("-") > 1:
-        token = _WITH_DASHES.sub(_name_of_kind, token)
+        token = _WITH_DASHES.sub(_mask_for, token)
     if len(token) >= _SHORTEST_TOKEN:
         token = _LONG_RUN.sub(_token_or_words, token)
     if "/" in token or "\\" in token:
-        token = _WITH_SLASHES.sub(_name_of_kind, _PATH.sub(_path_or_words, token))
+        token = _WITH_SLASHES.sub(_mask_for, _PATH.sub(_path_or_words, token))
     if token.count(":") > 1:
         token = _COLON_RUN.sub(_kind_of_colon_run, token)
     if token.isalpha():
         return "N" if _is_hex(token) else token
     if token.count(".") > 1:
-        token = _WITH_DOTS.sub(_name_of_kind, token)
+        token = _WITH_DOTS.sub(_mask_for, token)
     token = _LETTERS_OF_HEX.sub(_hex_or_word, token)
-    return _PLAIN.sub(_name_of_kind, token)
+    return _PLAIN.sub(_mask_for, token)
 
 
 def replace_quoted(text: str) -> str:
@@ -179,8 +203,8 @@ def join_neighbours(pattern: str) -> str:
 
 def find_code(token: str) -> tuple[int, int] | None:
     """Return where in a token such as ``status=200`` a code and its name stand."""
-    found = _CODE_IN_A_TOKEN.search(token)
-    return found.span() if found else None
+    code = _CODE_IN_A_TOKEN.search(token)
+    return code.span() if code else None
 
 
 def is_code(token: str) -> bool:
@@ -188,8 +212,8 @@ def is_code(token: str) -> bool:
     return _CODE_AT_THE_START.match(token) is not None
 
 
-def _name_of_kind(value: re.Match[str]) -> str:
-    return _NAME_OF_GROUP[value.lastgroup]
+def _mask_for(value: re.Match[str]) -> str:
+    return (value.lastgroup or "").partition("_")[0]
 
 
 def _is_hex(word: str) -> bool:
@@ -207,8 +231,8 @@ def _hex_or_word(letters: re.Match[str]) -> str:
 def _kind_of_colon_run(run: re.Match[str]) -> str:
     text = run[0]
     value = text.rstrip(".,:") if not text.endswith("::") else text
-    found = _IN_A_COLON_RUN.fullmatch(value)
-    return text if found is None else (found.lastgroup or "") + text[len(value) :]
+    match = _WITH_COLONS.fullmatch(value)
+    return text if match is None else _mask_for(match) + text[len(value) :]
 
 
 def _token_or_words(run: re.Match[str]) -> str:

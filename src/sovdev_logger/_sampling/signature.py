@@ -1,17 +1,16 @@
-"""What a message says, without the values in it: its pattern, and the pattern's signature.
+"""The pattern of a message, which is its text with the values masked, and the pattern's signature.
 
 The steps are a table in the specification (sampling, signatures). Most messages differ from an
-earlier one in digits only, and most tokens of the others are words that were seen before: both cost
-one look into a table.
+earlier one in digits only, and most tokens of the others are known words: both cost one lookup.
 """
 
 from hashlib import md5
 from typing import Final
 
-from sovdev_logger._sampling import masking as kinds
+from sovdev_logger._sampling import masking
 
 MAX_CHARACTERS: Final = 2048
-"""What is longer is cut first: a pattern is told by how a message begins."""
+"""Longer messages are cut first: the beginning determines the pattern."""
 
 _MAX_KNOWN: Final = 4096
 _MAX_KNOWN_CHARACTERS: Final = 32
@@ -27,7 +26,7 @@ _BYTES_OF_DIGITS_AS_ZERO: Final = bytes.maketrans(b"123456789", b"000000000")
 _VERSION_WORDS: Final = frozenset({"version", "release"})
 _TELLING_WORDS: Final = frozenset(
     spelling + mark
-    for word in (*kinds.CODE_WORDS, *_VERSION_WORDS)
+    for word in (*masking.CODE_WORDS, *_VERSION_WORDS)
     for spelling in (word, word.capitalize(), word.upper())
     for mark in ("", ":", "=")
 )
@@ -37,7 +36,7 @@ def signature_of(message: str) -> str:
     """Return the MD5 of a message's pattern, as 32 lower-case hex digits.
 
     ``signature_of("User 123 logged in")`` is the MD5 of ``User N logged in``. Thread and signal
-    safe; raises nothing, whatever the text holds.
+    safe; never raises.
 
     Specification: sampling, signatures.
     """
@@ -50,10 +49,10 @@ def digest(pattern: str) -> str:
 
 
 def pattern_of(message: str) -> str:
-    """Return a message with its values replaced by the names of their kinds.
+    """Return a message with its values masked.
 
-    Takes linear time; of a message longer than 2,048 characters the beginning counts. Thread and
-    signal safe; raises nothing.
+    Takes linear time; a message longer than 2,048 characters is cut. Thread and signal safe; never
+    raises.
 
     Specification: sampling, signatures.
     """
@@ -61,19 +60,19 @@ def pattern_of(message: str) -> str:
     try:
         shape = text.encode().translate(_BYTES_OF_DIGITS_AS_ZERO)
     except UnicodeEncodeError:  # a lone surrogate
-        return _worked_out(text)
-    # Which kind a value is does not depend on which digits are in it.
-    found = _by_shape.get(shape)
-    if found is None:
-        found = _worked_out(text)
-        if _is_worth_keeping(shape, found):
+        return _masked(text)
+    # A value's mask does not depend on which digits are in it.
+    pattern = _by_shape.get(shape)
+    if pattern is None:
+        pattern = _masked(text)
+        if _is_reusable(shape, pattern):
             if len(_by_shape) >= _MAX_KNOWN:
                 _by_shape.clear()
-            _by_shape[shape] = found
-    return found
+            _by_shape[shape] = pattern
+    return pattern
 
 
-def _is_worth_keeping(shape: bytes, pattern: str) -> bool:
+def _is_reusable(shape: bytes, pattern: str) -> bool:
     """Return whether other messages with this shape may come, and have this pattern."""
     return (
         len(shape) <= _MAX_SHAPE_BYTES
@@ -85,49 +84,49 @@ def _is_worth_keeping(shape: bytes, pattern: str) -> bool:
     )
 
 
-def _worked_out(text: str) -> str:
+def _masked(text: str) -> str:
     if "'" in text or '"' in text or "`" in text:
-        text = kinds.replace_quoted(text)
+        text = masking.replace_quoted(text)
     tokens = text.split()
-    parts = list(map(_replacement_of, tokens))
+    parts = list(map(_replacement_for, tokens))
     if not _TELLING_WORDS.isdisjoint(tokens):
-        _mend_what_words_tell(tokens, parts)
-    return kinds.join_neighbours(" ".join(parts))
+        _apply_telling_words(tokens, parts)
+    return masking.join_neighbours(" ".join(parts))
 
 
 class _Replacements(dict[str, str]):
-    """What stands for a token; a word that was seen before costs one look, without a call.
+    """Tokens with their values masked; a known word costs one lookup, without a call.
 
-    Words are kept, and the shapes of values; when it is full it is emptied.
+    Words are kept, and the shapes of values; a full cache is emptied.
     """
 
     def __missing__(self, token: str) -> str:
         if token.isdecimal():
             return "N"
         if len(token) > _MAX_KNOWN_CHARACTERS:
-            return kinds.replace_values(token)
+            return masking.replace_values(token)
         if ("=" in token or ":" in token) and not token[0].isdigit():
-            code = kinds.find_code(token)
+            code = masking.find_code(token)
             if code is not None:
                 start, end = code
                 parts = token[:start], token[end:]
                 before, after = (self[part] if part else "" for part in parts)
                 return before + token[start:end] + after
         shape = token.translate(_DIGITS_AS_ZERO)
-        found = self.get(shape)
-        if found is None:
-            found = kinds.replace_values(shape)
+        masked = self.get(shape)
+        if masked is None:
+            masked = masking.replace_values(shape)
             if len(self) >= _MAX_KNOWN:
                 self.clear()
-            self[shape] = found
-        return found
+            self[shape] = masked
+        return masked
 
 
 _replacements: Final = _Replacements()
-_replacement_of: Final = _replacements.__getitem__
+_replacement_for: Final = _replacements.__getitem__
 
 
-def _mend_what_words_tell(tokens: list[str], parts: list[str]) -> None:
+def _apply_telling_words(tokens: list[str], parts: list[str]) -> None:
     """Keep codes as they are, and call a version a version, where the word before says it."""
     for at in range(1, len(tokens)):
         before = tokens[at - 1]
@@ -135,5 +134,5 @@ def _mend_what_words_tell(tokens: list[str], parts: list[str]) -> None:
             continue
         if before.rstrip(":=").lower() in _VERSION_WORDS:
             parts[at] = parts[at].replace("IP", "VERSION")
-        elif kinds.is_code(tokens[at]):
+        elif masking.is_code(tokens[at]):
             parts[at] = tokens[at]
