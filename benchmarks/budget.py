@@ -49,7 +49,7 @@ def steps_of_a_call(folder: Path) -> list[tuple[str, Callable[[], Any]]]:
 
     def make_entry() -> Any:
         arguments = (call.MESSAGE, call.SYSTEM, call.INPUT, call.RESPONSE, None, None)
-        return logger._entry(INFO, call.FUNCTION, *arguments, call.LOG_TYPE, time.time_ns())
+        return logger.builder.build(INFO, call.FUNCTION, *arguments, call.LOG_TYPE, time.time_ns())
 
     entry = make_entry()
     line = entry.line()
@@ -70,7 +70,7 @@ def steps_of_a_call(folder: Path) -> list[tuple[str, Callable[[], Any]]]:
         ),
         ("– the time as text", lambda: logger._clock.iso(1769860800123456789)),
         ("– two ids", lambda: (new_trace_id(), new_uuid())),
-        ("– is a span active?", logger._active_span),
+        ("– is a span active?", logger.builder._active_span),
         ("the line, by orjson", lambda: dumps_line(entry.fields)),
         ("one at a time, re-entry parked", lambda: turnstile.submit(entry)),
         ("`os.write`", lambda: os.write(descriptor, line)),

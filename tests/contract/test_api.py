@@ -575,7 +575,7 @@ def test_an_error_inside_the_logger_is_said_and_hurts_nobody(
     def fail(*_: object) -> None:
         raise ZeroDivisionError
 
-    monkeypatch.setattr(started.service.logger, "_active_span", fail)
+    monkeypatch.setattr(started.service.logger.builder, "_active_span", fail)
     sovdev_log("info", "f", "m", None)
     logging.getLogger("orders").info("plain")
     assert "ZeroDivisionError inside the logger" in capsys.readouterr().err

@@ -219,8 +219,8 @@ def test_without_local_outputs_what_is_left_out_is_not_made(
 ) -> None:
     running = start(OTEL_EXPORTER_OTLP_ENDPOINT=receiver.endpoint, LOG_TO_FILE="false", **NONE)
     made = []
-    original = running.service.logger._entry
-    monkeypatch.setattr(running.service.logger, "_entry", lambda *a: made.append(a) or original(*a))
+    original = running.service.logger._build
+    monkeypatch.setattr(running.service.logger, "_build", lambda *a: made.append(a) or original(*a))
     logging.getLogger("orders").handlers[:] = running.service.attachment.outputs
     log(10)
     assert len(made) == 1

@@ -171,7 +171,8 @@ def session_is_inherited() -> None:
     def reset(self: Any) -> None:
         before = self.identity
         original(self)
-        self.identity = self.logger.identity = before
+        self.identity = before
+        self.logger.builder.set_identity(before)
         self._resource.describe(before)
 
     service.Service.reset_after_fork = reset  # type: ignore[method-assign]

@@ -6,23 +6,11 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING, Protocol
 
 from sovdev_logger._entry.arguments import UNKNOWN_FUNCTION, ArgumentNormalizer
+from sovdev_logger._entry.build import EntryBuilder
 from sovdev_logger._entry.call_site import CallSite, calling_site
-from sovdev_logger._entry.context import ActiveSpan, request_fields
-from sovdev_logger._entry.entry import (
-    FIELDS_OF_EVERY_ENTRY,
-    SAMPLED_OUT_ENTRY,
-    Entry,
-    Fields,
-    Identity,
-)
-from sovdev_logger._entry.exception_fields import describe_exception
-from sovdev_logger._entry.identifiers import (
-    Clock,
-    new_trace_id,
-    new_uuid,
-    next_trace_id,
-    next_uuid,
-)
+from sovdev_logger._entry.context import ActiveSpan
+from sovdev_logger._entry.entry import SAMPLED_OUT_ENTRY, Entry, Identity
+from sovdev_logger._entry.identifiers import Clock
 from sovdev_logger._entry.levels import BY_EXACT_NAME, STDLIB_NUMBERS, Level, level_of_number
 from sovdev_logger._entry.log_types import TRANSACTION
 from sovdev_logger._entry.peers import PeerResolver
@@ -30,7 +18,6 @@ from sovdev_logger._entry.sample_rate import NOT_SAMPLED
 from sovdev_logger._entry.stdlib_records import ENTRY_ATTRIBUTE, read_extra, record_of_entry
 from sovdev_logger._outputs.handler import OutputHandler
 from sovdev_logger._runtime.selflog import warn_once
-from sovdev_logger._safety.json_encoding import Fragment
 from sovdev_logger._safety.sanitizer import Sanitizer
 
 if TYPE_CHECKING:
@@ -50,6 +37,7 @@ class SovdevLogger:
     Safe to use from threads, tasks, signal handlers and finalizers: it holds no lock.
 
     Attributes:
+        builder: Has the fields that all entries of this process share.
         sampling: Decides what is kept; None keeps everything.
         finds_call_site: Whether an output needs the caller's file and line.
         wanted_levels: Whether a call at each stdlib level does any work. This is ``logging``'s
@@ -70,38 +58,23 @@ class SovdevLogger:
         counter: EntryCounter | None = None,
         clock: Clock | None = None,
     ) -> None:
-        self.identity = identity
         self.peers = peers
         self.sanitizer = sanitizer
         self.stdlib_logger = stdlib_logger
-        self._active_span = active_span
         self._counter = counter
         self._clock = clock or Clock()
+        self._arguments = ArgumentNormalizer(sanitizer, peers)
+        self.builder = EntryBuilder(identity, sanitizer, self._arguments, active_span, self._clock)
+        self._build = self.builder.build
         self.outputs: list[OutputHandler] = []
         self.sampling: ManagedSampler | None = None
         self.skips_sampled_out = False
         self.finds_call_site = False
-        self._arguments = ArgumentNormalizer(sanitizer, peers)
         self._functions = self._arguments.functions
         self._enabled: dict[int, bool] = getattr(stdlib_logger, "_cache", {})
         self.wanted_levels = (
             self._enabled if counter is None else dict.fromkeys(STDLIB_NUMBERS.values(), True)
         )
-
-    @property
-    def identity(self) -> Identity:
-        """The fields that all entries of this process share."""
-        return self._identity
-
-    @identity.setter
-    def identity(self, identity: Identity) -> None:
-        self._identity = identity
-        # Copying a dict with every field and setting some costs half of building one.
-        names = FIELDS_OF_EVERY_ENTRY
-        self._blank: Fields = dict.fromkeys(names) | identity._asdict()
-        at = names.index("trace_id") + 1
-        in_span = (*names[:at], "span_id", *names[at:])
-        self._blank_in_span: Fields = dict.fromkeys(in_span) | identity._asdict()
 
     def log(  # noqa: C901, PLR0912, PLR0917 - inlined: one more call costs as much as a field
         self,
@@ -154,7 +127,7 @@ class SovdevLogger:
                 function = self._functions[function_name]
             except Exception:  # noqa: BLE001
                 function = self._arguments.function(function_name)
-            entry = self._entry(
+            entry = self._build(
                 known_level,
                 function,
                 message,
@@ -210,7 +183,7 @@ class SovdevLogger:
         rate = self.sampling.rate_of_record(record) if self.sampling is not None else None
         error = record.exc_info[1] if record.exc_info else None
         if self._counter is not None:
-            own_name = self.identity.service_name
+            own_name = self.peers.service_name
             self._counter.count(own_name, level, TRANSACTION, failed=error is not None)
         if rate == NOT_SAMPLED and self.skips_sampled_out:
             return SAMPLED_OUT_ENTRY
@@ -220,11 +193,11 @@ class SovdevLogger:
             message = self.sanitizer.text(record.msg)
             if record.args:
                 message = f"{message} {self.sanitizer.text(record.args)}"
-        entry = self._entry(
+        entry = self._build(
             level,
             self._function_of(record),
             message,
-            self.identity.service_name,
+            self.peers.service_name,
             read_extra(record),
             None,
             error,
@@ -236,79 +209,6 @@ class SovdevLogger:
         if self.finds_call_site:
             entry.call_site = CallSite(record.pathname, record.lineno, record.funcName or "")
         return entry
-
-    def _entry(  # noqa: PLR0917
-        self,
-        level: Level,
-        function: str,
-        message: object,
-        peer: str,
-        input_json: object,
-        response_json: object,
-        exception: object,
-        trace_id: object,
-        log_type: str,
-        now_ns: int,
-    ) -> Entry:
-        if type(message) is not str or not message:
-            message = self._arguments.message(message)
-        text, input_text, response_text = self.sanitizer.texts(message, input_json, response_json)
-        active, span_id = self._active_span(), None
-        if active is None and trace_id is None:
-            try:
-                digits: str | None = next_trace_id()
-            except IndexError:
-                digits = new_trace_id()
-            trace = digits
-        else:
-            trace, span_id, digits = self._place_in_trace(active, trace_id)
-        if span_id is None:
-            fields = self._blank.copy()
-        else:
-            fields = self._blank_in_span.copy()
-            fields["span_id"] = span_id
-        fields["timestamp"] = self._clock.iso(now_ns)
-        fields["level"] = level.name
-        fields["peer_service"] = peer
-        fields["function_name"] = function
-        fields["log_type"] = log_type
-        fields["message"] = text
-        fields["trace_id"] = trace
-        try:
-            fields["event_id"] = next_uuid()
-        except IndexError:
-            fields["event_id"] = new_uuid()
-        fields["input_json"] = Fragment(input_text)
-        fields["response_json"] = Fragment(response_text)
-        context = request_fields()
-        if context is not None:
-            fields.update(context)
-        if exception is not None:
-            describe_exception(fields, exception, self.sanitizer)
-        entry = Entry()
-        entry.fields = fields
-        entry.level = level
-        entry.time_ns = now_ns
-        entry.input_text = input_text
-        entry.response_text = response_text
-        entry.trace_digits = digits
-        entry.exception = exception if isinstance(exception, BaseException) else None
-        entry.sample_rate = entry.call_site = None
-        entry.line_cache = None  # a constructor's call would cost twice as much
-        return entry
-
-    def _place_in_trace(
-        self, active: ActiveSpan | None, trace_id: object
-    ) -> tuple[str, str | None, str | None]:
-        """Return an entry's trace id, its span's id, and the trace id's digits if it is valid."""
-        text, digits = ("", None) if trace_id is None else self._arguments.trace_id(trace_id)
-        if text:
-            is_inside = active is not None and digits == active.trace_id
-            return text, active.span_id if active is not None and is_inside else None, digits
-        if active is None:
-            fresh = new_trace_id()
-            return fresh, None, fresh
-        return active.trace_id, active.span_id, active.trace_id
 
     def _function_of(self, record: logging.LogRecord) -> str:
         known = self._functions.get(record.funcName)

@@ -215,7 +215,7 @@ class Service:
     def reset_after_fork(self) -> None:
         """Make a forked child independent: fresh session, locks, queues, ids and books."""
         self.identity = self.identity._replace(session_id=identifiers.new_uuid())
-        self.logger.identity = self.identity
+        self.logger.builder.set_identity(self.identity)
         self._resource.describe(self.identity)
         for output in self.attachment.outputs:
             output.reset_after_fork()
