@@ -90,7 +90,8 @@ def test_the_ledgers_count_what_is_left_out(start: Start, receiver: OtlpReceiver
     assert found == {"otlp_logs": (10, 1, 9), "file": (10, 10, 0), "console": (10, 10, 0)}
     assert status.sampling is not None
     assert status.sampling.kept["info"] == 1
-    assert status.sampling.left_out["info"] == 9
+    assert status.sampling.sampled_out["info"] == 9
+    assert status.sampling.left_out == status.sampling.sampled_out  # its former name
     assert status.sampling.patterns_tracked == 1
     assert status.sampling.policy_source == "local"
 
@@ -211,7 +212,7 @@ def test_a_filter_of_ours_on_another_handler_decides_as_the_service_did(
     assert listener.messages == receiver.messages()
     sampling = sovdev_status().sampling
     assert sampling is not None
-    assert sampling.kept["info"] + sampling.left_out["info"] == 400, "each is decided about once"
+    assert sampling.kept["info"] + sampling.sampled_out["info"] == 400, "each is decided about once"
 
 
 def test_without_local_outputs_what_is_left_out_is_not_made(

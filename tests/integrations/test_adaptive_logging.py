@@ -115,7 +115,7 @@ def test_without_one_the_handlers_of_the_root_logger_are_sampled(
     assert first.messages == second.messages, "one decision a record"
     assert 400 < len(first.messages) < 600
     status = found.status()
-    assert status.kept["debug"] + status.left_out["debug"] == 1000
+    assert status.kept["debug"] + status.sampled_out["debug"] == 1000
     found.shutdown()
     logging.getLogger("shop").debug("Item 1 sold")
     logging.getLogger("shop").debug("Item 2 sold")
@@ -309,7 +309,7 @@ def test_events_pass_one_decision_and_reach_the_handlers(configure: Configure) -
     assert 850 < len(kept.records) < 1150
     status = found.status()
     assert status.kept["info"] == len(kept.records)
-    assert status.kept["info"] + status.left_out["info"] == 2000
+    assert status.kept["info"] + status.sampled_out["info"] == 2000
     assert status.patterns_tracked == 1
     record = kept.records[-1]
     assert (record.getMessage(), record.name) == ("order placed", "shop.api")
@@ -371,7 +371,7 @@ def test_a_chain_of_the_application_stays_behind_the_decision(configure: Configu
         get_logger("shop").info("order placed", order_id=number)
     status = found.status()
     assert status.kept["info"] == len(kept.records) == len(seen)
-    assert status.kept["info"] + status.left_out["info"] == 500, "one decision an event"
+    assert status.kept["info"] + status.sampled_out["info"] == 500, "one decision an event"
     assert status.patterns_tracked == 1, "not one for each time stamp"
     assert kept.messages[0].startswith('{"order_id": 0, "event": "order placed"')
     assert "rate" not in kept.messages[0]

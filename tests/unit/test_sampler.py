@@ -101,8 +101,8 @@ def test_every_entry_is_counted_by_level() -> None:
     sampler = Sampler(NOTHING)
     for level in (INFO, INFO, INFO, ERROR):
         sampler.decide(level, "x")
-    kept, left_out = sampler.counts()
-    assert (kept["info"], left_out["info"], kept["error"], left_out["error"]) == (1, 2, 1, 0)
+    kept, sampled_out = sampler.counts()
+    assert (kept["info"], sampled_out["info"], kept["error"], sampled_out["error"]) == (1, 2, 1, 0)
 
 
 # The table.

@@ -44,14 +44,14 @@ class OutputStatus:
 
 @dataclass(frozen=True, slots=True)
 class SamplingStatus:
-    """What sampling decides by, and what it decided so far.
+    """The policy that sampling applies, and what it decided so far.
 
     Attributes:
         policy_version: The server's number for the policy; 0 for a default.
         policy_source: ``lipservice``, or ``local`` while no server has sent one.
-        policy_age_seconds: Since the policy was taken or confirmed.
+        policy_age_seconds: Since the policy was fetched or confirmed.
         patterns_tracked: How many patterns are told apart now.
-        kept, left_out: How many entries, by level.
+        kept, sampled_out: How many entries, by level.
         requests_failed: Requests to LipService that were not answered as they should have been.
         reports_uncertain: Reports that were sent without an answer, and may be lost.
         last_error: What went wrong last, in words; None when nothing ever did.
@@ -62,10 +62,15 @@ class SamplingStatus:
     policy_age_seconds: float = 0.0
     patterns_tracked: int = 0
     kept: Mapping[str, int] = field(default_factory=lambda: _NOTHING)
-    left_out: Mapping[str, int] = field(default_factory=lambda: _NOTHING)
+    sampled_out: Mapping[str, int] = field(default_factory=lambda: _NOTHING)
     requests_failed: int = 0
     reports_uncertain: int = 0
     last_error: str | None = None
+
+    @property
+    def left_out(self) -> Mapping[str, int]:
+        """Deprecated: the former name of ``sampled_out``."""
+        return self.sampled_out
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,4 +1,4 @@
-"""Where sampling acts inside a service: each call and each record is decided about once."""
+"""A sampler with the client that updates its policy, as a service or an application holds it."""
 
 import logging
 from collections.abc import Callable
@@ -20,7 +20,7 @@ _MAX_TRACE_ID_CHARACTERS: Final = 256
 
 
 class ManagedSampler:
-    """A sampler, the client that feeds it, and what a service's call says about being kept."""
+    """A sampler and the client that feeds it; decides about a service's calls and records."""
 
     def __init__(
         self,
@@ -32,7 +32,7 @@ class ManagedSampler:
         self.client = client
         self._active_trace = active_trace
 
-    def rate_of_call(
+    def rate_for_call(
         self,
         level: Level,
         message: object,
@@ -40,7 +40,7 @@ class ManagedSampler:
         trace_id: object,
         log_type: str,
     ) -> float:
-        """Return the rate at which a call's entry is kept, 0 if it is left out."""
+        """Return the rate at which a call's entry is kept, 0 if it is sampled out."""
         sampler = self.sampler
         return sampler.decide(
             level,
@@ -49,14 +49,14 @@ class ManagedSampler:
             self._trace_digits(trace_id) if sampler.by_trace else None,
         )
 
-    def rate_of_record(self, record: logging.LogRecord) -> float:
-        """Return the rate at which a plain record's entry is kept, 0 if it is left out."""
+    def rate_for_record(self, record: logging.LogRecord) -> float:
+        """Return the rate at which a plain record's entry is kept, 0 if it is sampled out."""
         sampler = self.sampler
         trace_digits = self._trace_digits(None) if sampler.by_trace else None
         return sampler.decide_record(record, trace_digits)
 
     def begin_close(self, deadline: float) -> None:
-        """Ask the client, if there is one, for its last report."""
+        """Ask the client, if there is one, to send its last report."""
         if self.client is not None:
             self.client.begin_close(deadline)
 
@@ -66,16 +66,16 @@ class ManagedSampler:
             self.client.end_close(deadline)
 
     def status(self) -> SamplingStatus:
-        """Return the policy that decides, and what was decided so far."""
+        """Return the policy in use, and what was decided so far."""
         sampler, client = self.sampler, self.client
-        kept, left_out = sampler.counts()
+        kept, sampled_out = sampler.counts()
         return SamplingStatus(
             policy_version=sampler.policy.version,
             policy_source="lipservice" if client is not None and client.has_policy else "local",
             policy_age_seconds=sampler.policy_age_seconds,
             patterns_tracked=sampler.patterns_tracked,
             kept=kept,
-            left_out=left_out,
+            sampled_out=sampled_out,
             requests_failed=client.requests_failed if client is not None else 0,
             reports_uncertain=client.reports_uncertain if client is not None else 0,
             last_error=client.last_error if client is not None else None,

@@ -116,7 +116,7 @@ class SovdevLogger:
             rate = None
             sampling = self.sampling
             if sampling is not None:
-                rate = sampling.rate_of_call(known_level, message, exception, trace_id, log_type)
+                rate = sampling.rate_for_call(known_level, message, exception, trace_id, log_type)
                 if not rate and self.skips_sampled_out:
                     # Inlined, too: with sampling this is what most calls do.
                     for output in self.outputs:
@@ -180,7 +180,7 @@ class SovdevLogger:
 
     def _entry_of_record(self, record: logging.LogRecord) -> Entry:
         level = level_of_number(record.levelno)
-        rate = self.sampling.rate_of_record(record) if self.sampling is not None else None
+        rate = self.sampling.rate_for_record(record) if self.sampling is not None else None
         error = record.exc_info[1] if record.exc_info else None
         if self._counter is not None:
             own_name = self.peers.service_name
