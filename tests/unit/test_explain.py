@@ -10,7 +10,7 @@ import pytest
 
 from sovdev_logger._sampling import explain as explain_module
 from sovdev_logger._sampling.cli import main
-from sovdev_logger._sampling.explain import OTHERS, explain, table
+from sovdev_logger._sampling.explain import OTHERS, explain, format_table
 from sovdev_logger._sampling.policy import LOCAL_DEFAULTS, Policy, uniform_policy
 from sovdev_logger._sampling.signature import signature_of
 from support.lipservice import DEFAULT_POLICY, FakeLipService
@@ -73,7 +73,7 @@ def test_memory_is_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_the_table() -> None:
-    text = table(explain(LINES, uniform_policy(0.1)), rows=2, width=60)
+    text = format_table(explain(LINES, uniform_policy(0.1)), rows=2, width=60)
     lines = text.splitlines()
     assert lines[0].split() == ["volume", "entries", "kept", "kept", "pattern"]
     assert lines[1].split(maxsplit=4)[1:] == ["101", "11", "11%", "User N logged in"]
@@ -83,12 +83,12 @@ def test_the_table() -> None:
 
 
 def test_credentials_are_not_printed() -> None:
-    text = table(explain([b"password=hunter2 was used\n"], LOCAL_DEFAULTS), 5, 100)
+    text = format_table(explain([b"password=hunter2 was used\n"], LOCAL_DEFAULTS), 5, 100)
     assert "hunter2" not in text
 
 
 def test_an_empty_file() -> None:
-    assert "0 entries" in table(explain([], LOCAL_DEFAULTS), 5, 100)
+    assert "0 entries" in format_table(explain([], LOCAL_DEFAULTS), 5, 100)
 
 
 @pytest.fixture
@@ -158,11 +158,11 @@ def test_the_file_says_whose_policy_it_is(
     ("arguments", "why"),
     [
         (["no-such-file"], "No such file"),
-        (["FILE", "--policy", "FILE"], "is no policy"),
+        (["FILE", "--policy", "FILE"], "is not a policy"),
         (["FILE", "--service", "orders"], "LIPSERVICE_TEAM_ID is not set"),
     ],
 )
-def test_what_cannot_be_used_is_said(
+def test_an_unusable_input_is_reported(
     log_file: Path,
     arguments: list[str],
     why: str,

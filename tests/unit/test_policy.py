@@ -59,7 +59,7 @@ def test_the_signatures_that_lipservice_makes(message: str, client: str, server:
 
 def test_the_servers_default_policy_is_understood() -> None:
     policy = parse_policy(json.loads(json.dumps(DEFAULT_POLICY)))
-    rates = {level.name: policy.rate_of_level(level) for level in LEVELS}
+    rates = {level.name: policy.rate_for_level(level) for level in LEVELS}
     assert rates == {
         "trace": 0.1, "debug": 0.1, "info": 0.3, "warn": 0.7, "error": 1.0, "fatal": 1.0,
     }  # fmt: skip
@@ -123,7 +123,7 @@ def test_unknown_fields_and_levels_are_ignored() -> None:
 
 def test_what_a_server_leaves_out_is_neutral() -> None:
     policy = parse_policy({"version": 4, "global_rate": 0.5})
-    assert [policy.rate_of_level(level) for level in LEVELS] == [0.5] * 6
+    assert [policy.rate_for_level(level) for level in LEVELS] == [0.5] * 6
     assert policy.anomaly_boost == 1.0
 
 
@@ -135,7 +135,7 @@ def test_both_names_of_a_level_mean_it(name: str, level: str) -> None:
     found = find_level(level)
     assert found is not None
     policy = policy_with(severity_rates={name: 0.25}, global_rate=0.5)
-    assert policy.rate_of_level(found) == 0.25
+    assert policy.rate_for_level(found) == 0.25
 
 
 def test_of_two_rates_for_one_level_the_one_that_keeps_more_counts() -> None:
@@ -149,20 +149,20 @@ NAMES = [signature_of(MESSAGE), client_signature(MESSAGE), server_signature(MESS
 @pytest.mark.parametrize("key", [*NAMES, *(name[:8] for name in NAMES), NAMES[0].upper()])
 def test_a_pattern_is_found_by_each_of_its_names(key: str) -> None:
     policy = policy_with(pattern_rates={key: 0.125, "other": 0.5})
-    assert policy.rate_of_pattern(NAMES[0], MESSAGE) == 0.125
+    assert policy.rate_for_pattern(NAMES[0], MESSAGE) == 0.125
 
 
 def test_the_whole_of_our_own_signature_goes_first() -> None:
     policy = policy_with(pattern_rates={NAMES[2]: 0.1, NAMES[0][:8]: 0.2, NAMES[0]: 0.3})
-    assert policy.rate_of_pattern(NAMES[0], MESSAGE) == 0.3
+    assert policy.rate_for_pattern(NAMES[0], MESSAGE) == 0.3
 
 
 def test_a_pattern_without_a_rate_has_none() -> None:
-    assert policy_with(pattern_rates={"x": 1}).rate_of_pattern(NAMES[0], MESSAGE) is None
-    assert LOCAL_DEFAULTS.rate_of_pattern(NAMES[0], MESSAGE) is None
+    assert policy_with(pattern_rates={"x": 1}).rate_for_pattern(NAMES[0], MESSAGE) is None
+    assert LOCAL_DEFAULTS.rate_for_pattern(NAMES[0], MESSAGE) is None
 
 
 def test_the_local_defaults() -> None:
-    rates = [LOCAL_DEFAULTS.rate_of_level(level) for level in LEVELS]
+    rates = [LOCAL_DEFAULTS.rate_for_level(level) for level in LEVELS]
     assert rates == [0.05, 0.05, 0.2, 0.5, 1.0, 1.0]
-    assert [uniform_policy(0.3).rate_of_level(level) for level in LEVELS] == [0.3] * 6
+    assert [uniform_policy(0.3).rate_for_level(level) for level in LEVELS] == [0.3] * 6

@@ -9,7 +9,7 @@ from collections.abc import Iterable, Sequence
 from itertools import chain, islice
 from pathlib import Path
 
-from sovdev_logger._sampling.explain import Explanation, explain, service_name_of, table
+from sovdev_logger._sampling.explain import Explanation, explain, format_table, service_name_in
 from sovdev_logger._sampling.lipservice_client import fetch_policy
 from sovdev_logger._sampling.policy import LOCAL_DEFAULTS, Policy, PolicyError, parse_policy
 from sovdev_logger._settings.reader import EnvironmentReader
@@ -30,7 +30,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except (OSError, PolicyError) as error:
         sys.stderr.write(f"explain: {error}\n")
         return 2
-    text = table(explanation, parsed.rows, shutil.get_terminal_size((120, 24)).columns)
+    text = format_table(explanation, parsed.rows, shutil.get_terminal_size((120, 24)).columns)
     sys.stdout.write(f"{text}\n")
     return 0
 
@@ -59,7 +59,7 @@ def _parser() -> argparse.ArgumentParser:
 def _explanation(lines: Iterable[bytes], parsed: argparse.Namespace) -> Explanation:
     lines = iter(lines)
     head = list(islice(lines, 1))
-    service = parsed.service or (service_name_of(head[0]) if head else None)
+    service = parsed.service or (service_name_in(head[0]) if head else None)
     return explain(chain(head, lines), _policy(parsed.policy, service))
 
 
@@ -68,7 +68,7 @@ def _policy(path: str | None, service: str | None) -> Policy:
         try:
             return parse_policy(json.loads(Path(path).read_bytes()))
         except ValueError as error:
-            raise PolicyError(f"{path} is no policy: {error}") from error
+            raise PolicyError(f"{path} is not a policy: {error}") from error
     if service is None or not os.environ.get("LIPSERVICE_URL"):
         return LOCAL_DEFAULTS
     env = EnvironmentReader(os.environ)

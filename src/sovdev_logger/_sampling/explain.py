@@ -1,4 +1,4 @@
-"""What sampling would do to a log file: its patterns by volume, and what a policy keeps of each."""
+"""The patterns of a log file by volume, and how much of each a policy keeps."""
 
 import json
 import re
@@ -42,59 +42,59 @@ class Explanation:
     @property
     def count(self) -> int:
         """How many entries there are."""
-        return sum(one.count for one in self.patterns)
+        return sum(pattern.count for pattern in self.patterns)
 
     @property
     def size_bytes(self) -> int:
         """How large they are."""
-        return sum(one.size_bytes for one in self.patterns)
+        return sum(pattern.size_bytes for pattern in self.patterns)
 
     @property
     def kept(self) -> float:
         """How many entries would be kept, on average."""
-        return sum(one.kept for one in self.patterns)
+        return sum(pattern.kept for pattern in self.patterns)
 
     @property
     def saved_share(self) -> float:
-        """The share of the volume, 0 to 1, that would be left out."""
-        kept_bytes = sum(one.kept_bytes for one in self.patterns)
+        """The share of the volume, 0 to 1, that would be sampled out."""
+        kept_bytes = sum(pattern.kept_bytes for pattern in self.patterns)
         return 1 - kept_bytes / self.size_bytes if self.size_bytes else 0.0
 
 
 def explain(lines: Iterable[bytes], policy: Policy) -> Explanation:
     """Apply a policy to the lines of a log file: entries in JSON, or plain text."""
-    found: dict[str, PatternVolume] = {}
+    volumes: dict[str, PatternVolume] = {}
     for line in lines:
         if not line.strip():
             continue
         message, level, always = _read(line)
         pattern = pattern_of(message)
-        if pattern not in found and len(found) >= MAX_PATTERNS:
+        if pattern not in volumes and len(volumes) >= MAX_PATTERNS:
             pattern = OTHERS
-        volume = found.setdefault(pattern, PatternVolume(pattern))
+        volume = volumes.setdefault(pattern, PatternVolume(pattern))
         rate = KEEP_ALL
         if volume.count and not always and not level.is_error:
-            of_pattern = policy.rate_of_pattern(digest(pattern), message)
-            rate = policy.rate_of_level(level) if of_pattern is None else of_pattern
+            pattern_rate = policy.rate_for_pattern(digest(pattern), message)
+            rate = policy.rate_for_level(level) if pattern_rate is None else pattern_rate
         volume.count += 1
         volume.size_bytes += len(line)
         volume.kept += rate
         volume.kept_bytes += rate * len(line)
-    return Explanation(policy, sorted(found.values(), key=lambda one: -one.size_bytes))
+    return Explanation(policy, sorted(volumes.values(), key=lambda volume: -volume.size_bytes))
 
 
-def table(explanation: Explanation, rows: int, width: int) -> str:
+def format_table(explanation: Explanation, rows: int, width: int) -> str:
     """Return an explanation as text, a line for each of the largest patterns."""
     sanitizer = Sanitizer()
     total = explanation.size_bytes or 1
     lines = [f"{'volume':>7} {'entries':>9} {'kept':>9} {'kept':>6}  pattern"]
     room = max(20, width - len(lines[0]) + len("pattern"))
-    for one in explanation.patterns[:rows]:
-        text = sanitizer.text(one.pattern)
+    for volume in explanation.patterns[:rows]:
+        text = sanitizer.text(volume.pattern)
         text = text if len(text) <= room else f"{text[: room - 1]}…"
         lines.append(
-            f"{one.size_bytes / total:>7.1%} {one.count:>9,} {one.kept:>9,.0f} "
-            f"{one.kept / one.count:>6.0%}  {text}"
+            f"{volume.size_bytes / total:>7.1%} {volume.count:>9,} {volume.kept:>9,.0f} "
+            f"{volume.kept / volume.count:>6.0%}  {text}"
         )
     hidden = len(explanation.patterns) - rows
     if hidden > 0:
@@ -110,14 +110,14 @@ def table(explanation: Explanation, rows: int, width: int) -> str:
     return "\n".join(lines)
 
 
-def service_name_of(line: bytes) -> str | None:
-    """Return which service an entry is of, None if it does not say."""
-    found = _fields(line.decode("utf-8", "replace").strip()).get("service_name")
-    return found if isinstance(found, str) and found.strip() else None
+def service_name_in(line: bytes) -> str | None:
+    """Return the service name of an entry, None if it has none."""
+    name = _fields(line.decode("utf-8", "replace").strip()).get("service_name")
+    return name if isinstance(name, str) and name.strip() else None
 
 
 def _fields(text: str) -> Mapping[str, object]:
-    """Return the fields of a line of JSON; none if it is no such line."""
+    """Return the fields of a line of JSON, none for any other line."""
     if not text.startswith("{"):
         return {}
     try:

@@ -84,7 +84,7 @@ class Pattern:
 
     def resolve(self, policy: Policy, message: str) -> None:
         """Look up what a policy says about this pattern, of which ``message`` is one."""
-        self.rate = policy.rate_of_pattern(self.signature, message)
+        self.rate = policy.rate_for_pattern(self.signature, message)
         self.policy = policy
 
     def note_jump(self, now: float) -> None:

@@ -41,7 +41,7 @@ class Policy:
     anomaly_boost: float = 1.0
     generated_by: str = "local"
 
-    def rate_of_level(self, level: Level) -> float:
+    def rate_for_level(self, level: Level) -> float:
         """Return the rate of entries whose pattern has none; trace goes with debug."""
         rates = self.severity_rates
         if level.name in rates:
@@ -50,7 +50,7 @@ class Policy:
             return rates["debug"]
         return self.global_rate
 
-    def rate_of_pattern(self, signature: str, message: str) -> float | None:
+    def rate_for_pattern(self, signature: str, message: str) -> float | None:
         """Return the rate that the policy has for a pattern, None when it has none.
 
         Looked up are our signature, the one of LipService's client and the one of its server, each

@@ -35,8 +35,8 @@ class _Rates(NamedTuple):
     boost: float
 
 
-def _rates_of(policy: Policy) -> _Rates:
-    by_level = {level.name: policy.rate_of_level(level) for level in LEVELS}
+def _rates_for(policy: Policy) -> _Rates:
+    by_level = {level.name: policy.rate_for_level(level) for level in LEVELS}
     return _Rates(policy, by_level, by_level[INFO.name], policy.anomaly_boost)
 
 
@@ -84,7 +84,7 @@ class Sampler:
         self._clock = clock
         self._generator = random.Random()  # noqa: S311 - which entries are kept is no secret
         self._draw = chance or self._generator.random
-        self._rates = _rates_of(policy)
+        self._rates = _rates_for(policy)
         self._policy_since = time.monotonic()
         self._reported = self._reported_evictions = 0
         self._start_counting()
@@ -104,7 +104,7 @@ class Sampler:
         """Decide by another policy from now on."""
         self._policy_since = time.monotonic()
         if policy != self.policy:
-            self._rates = _rates_of(policy)
+            self._rates = _rates_for(policy)
 
     def decide(
         self,
