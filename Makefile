@@ -3,29 +3,37 @@ VENV := .venv
 BIN := $(VENV)/bin
 # Further interpreters, tested where they can be had.
 OTHERS := 3.12 3.13 3.14 3.15
-# Most fault tests wait for something, so several run at once; those that measure run alone.
-TOGETHER := -n 3 --dist worksteal -m 'not alone'
+# Many tests wait for something, so three run at once on two cores.
+TOGETHER := -n 3 --dist worksteal
 # Hundreds of tests start interpreters; a third of such a start would be compiling our own modules.
 export PYTHONDONTWRITEBYTECODE :=
 
-.PHONY: demo test test-others soak check lint types variables stubs stubs-check build bench bench-others clean
+.PHONY: demo test test-mutants test-full test-others test-all soak check lint types variables stubs stubs-check build bench bench-others clean
 
 demo: $(VENV)/runtime  ## Run the company lookup and show its entries as people and machines see them.
 	@sh scripts/demo.sh $(BIN)/python
 
-test: $(VENV)/ready  ## Run every test with branch coverage, then again on every other interpreter.
+test: $(VENV)/ready  ## Run every test with branch coverage, those that take long at a smaller size.
 	$(BIN)/python -m coverage erase
-	$(BIN)/python -m coverage run -m pytest $(TOGETHER)
-	$(BIN)/python -m coverage run -m pytest -m alone
+	$(BIN)/python -m coverage run -m pytest $(TOGETHER) -m 'not mutant'
 	$(BIN)/python -m coverage combine --quiet
 	$(BIN)/python -m coverage report --fail-under=95
-	@$(MAKE) --no-print-directory test-others
+
+test-mutants: $(VENV)/ready  ## Break the library in each way that a test has to notice.
+	$(BIN)/python -m pytest -q $(TOGETHER) -m 'mutant and not alone'
+	$(BIN)/python -m pytest -q --size full -m 'mutant and alone'
+
+test-full: $(VENV)/ready  ## Run at full size what `make test` makes smaller or skips.
+	$(BIN)/python -m pytest -q --size full $(TOGETHER) -m 'sized and not alone and not mutant'
+	$(BIN)/python -m pytest -q --size full -m 'alone and not mutant'
 
 test-others: $(VENV)/runtime  ## The same on the other Pythons, of this machine or of Debian's unstable suite.
 	@TESTS="$(TESTS)" sh scripts/test_others.sh $(BIN)/python $(OTHERS)
 
+test-all: test test-mutants test-full test-others  ## All of these: what CI runs.
+
 soak: $(VENV)/ready  ## The long forms of the fault tests: about half an hour.
-	SOAK=1 $(BIN)/python -m pytest -q -m 'not mutant' -o timeout=1200 tests/faults
+	$(BIN)/python -m pytest -q --size soak -m 'sized and not mutant' -o timeout=1200 tests/faults
 
 check: lint types  ## Lint, format and strict types.
 

@@ -1,4 +1,4 @@
-"""What every test gets: a clean environment, a schema check of each entry, and no leftovers."""
+"""Sizes, and what every test gets: a clean environment, a schema check, and no leftovers."""
 
 import logging
 import os
@@ -9,6 +9,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
+import hypothesis
 import pytest
 import urllib3  # noqa: F401 - its import adds a handler, which is nobody's leftover
 from opentelemetry import context as otel_context
@@ -30,6 +31,48 @@ OUR_PREFIXES = (
     "RUN_ENVIRONMENT",
     "LIPSERVICE_",
 )
+
+SIZES = {"quick": "make test", "full": "make test-full", "soak": "make soak"}
+"""Each with the target that runs it."""
+Sized = Callable[..., Any]
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    parser.addoption("--size", choices=SIZES, default="quick", help="how large sized tests are")
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """Try a tenth of the examples of each property at quick size."""
+    size = config.getoption("--size")
+    examples = 10 if size == "quick" else 100
+    hypothesis.settings.register_profile(size, max_examples=examples, deadline=None)
+    hypothesis.settings.load_profile(size)
+
+
+@pytest.hookimpl(tryfirst=True)  # before `-m` selects
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """Mark what depends on the size, and skip what takes too long at this one."""
+    order = list(SIZES)
+    size = order.index(config.getoption("--size"))
+    for item in items:
+        is_property = hypothesis.is_hypothesis_test(getattr(item, "obj", None))
+        if is_property or "sized" in getattr(item, "fixturenames", ()):
+            item.add_marker("sized")
+        for mark in item.iter_markers("sized"):
+            least = mark.kwargs.get("least", "quick")
+            if size < order.index(least):
+                item.add_marker(pytest.mark.skip(f"takes long: {SIZES[least]} runs it"))
+
+
+@pytest.fixture(scope="session")
+def sized(pytestconfig: pytest.Config) -> Sized:
+    """Choose by the size of the run: ``sized(20, full=100)``, and ``soak=1000`` if it differs."""
+
+    def choose(quick: Any, *, full: Any, soak: Any = None) -> Any:
+        larger = full if soak is None else soak
+        return {"quick": quick, "full": full, "soak": larger}[pytestconfig.getoption("--size")]
+
+    return choose
 
 
 _LIBFFI = re.compile(r"/libffi\.so(\.\d+)*$")

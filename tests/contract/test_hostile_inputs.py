@@ -25,9 +25,6 @@ from sovdev_logger.testing import capture
 from support import schema
 from support.service import Started
 
-EXAMPLES = 2000
-"""Calls per property; five properties and one run of all make 10,000 hostile inputs."""
-
 Start = Callable[..., Started]
 
 
@@ -132,9 +129,9 @@ value = st.recursive(
     max_leaves=4,
 )
 
+# At full size five properties and one run of all make 10,000 hostile inputs.
 hostile = settings(
-    max_examples=EXAMPLES,
-    deadline=None,
+    max_examples=20 * settings.default.max_examples,
     suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large],
 )
 

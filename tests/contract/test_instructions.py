@@ -91,6 +91,7 @@ def instructions(what: str, folder: Path) -> float:
     return int(collected[1]) / CALLS
 
 
+@pytest.mark.sized(least="full")
 @pytest.mark.skipif(shutil.which("valgrind") is None, reason="valgrind is not on this machine")
 def test_a_call_takes_no_more_instructions_than_it_did(tmp_path: Path) -> None:
     pytest.importorskip("sovdev_logger._safety.prefilter_scan", reason="no compiler")

@@ -1,17 +1,10 @@
-"""The long forms of the fault tests: ``make soak``."""
+"""No process of a fault test outlives it."""
 
-import os
 from collections.abc import Iterator
 
 import pytest
 
 from support import processes
-
-
-@pytest.fixture
-def is_soak() -> bool:
-    """Whether a test may take many minutes."""
-    return os.environ.get("SOAK") == "1"
 
 
 @pytest.fixture(autouse=True)

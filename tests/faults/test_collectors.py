@@ -92,23 +92,29 @@ COLLECTORS = {
 }
 
 
+@pytest.fixture
+def late(sized: Callable[..., float]) -> float:
+    """Return how many seconds a flush may be late: few where nothing else runs meanwhile."""
+    return sized(3, full=0.2)
+
+
 @pytest.mark.alone
 @pytest.mark.parametrize("name", COLLECTORS)
-def test_a_flush_ends_in_time_and_says_the_truth(tmp_path: Path, name: str) -> None:
-    check_flush(tmp_path, name)
+def test_a_flush_ends_in_time_and_says_the_truth(tmp_path: Path, name: str, late: float) -> None:
+    check_flush(tmp_path, name, late)
 
 
-@breaks_with("flush_ignores_its_deadline")
+@breaks_with(flush_ignores_its_deadline="float(took) <")
 def test_the_same_check_finds_a_flush_that_waits(tmp_path: Path) -> None:
-    check_flush(tmp_path, "never answers")
+    check_flush(tmp_path, "never answers", late=3)
 
 
-@breaks_with("everything_counts_as_delivered")
+@breaks_with(everything_counts_as_delivered="(logged, delivered) == (20, 0)")
 def test_the_same_check_finds_a_ledger_that_lies(tmp_path: Path) -> None:
-    check_flush(tmp_path, "503")
+    check_flush(tmp_path, "503", late=3)
 
 
-def check_flush(tmp_path: Path, name: str) -> None:
+def check_flush(tmp_path: Path, name: str, late: float) -> None:
     collector, preparation = COLLECTORS[name]
     body = """
     from sovdev_logger._service.instance import instance
@@ -134,7 +140,7 @@ def check_flush(tmp_path: Path, name: str) -> None:
     assert (logged, delivered) == (20, 0)
     # 400 and 413 are about what was sent; everything else is kept.
     assert (queued + spooled, dropped) == ((0, 20) if name in {"400", "413"} else (20, 0))
-    assert float(took) < 1.0 + 0.2
+    assert float(took) < 1.0 + late
 
 
 @pytest.mark.parametrize("name", ["refused", "one byte a second", "black hole"])
@@ -142,7 +148,10 @@ def test_exit_is_bounded_whatever_the_collector_does(tmp_path: Path, name: str) 
     check_exit(tmp_path, name)
 
 
-@breaks_with("flush_ignores_its_deadline", "spool_is_not_written")
+@breaks_with(
+    flush_ignores_its_deadline="time.time() - float(out) <",
+    spool_is_not_written="same(receiver.messages()",
+)
 def test_exit_is_bounded_when_the_collector_hangs(tmp_path: Path) -> None:
     check_exit(tmp_path, "never answers")
 
@@ -167,22 +176,29 @@ def check_exit(tmp_path: Path, name: str) -> None:
         assert len(receiver.spans()) == 1
 
 
-@breaks_with("file_loses_5_percent", "sender_loses_5_percent")
-def test_full_speed_to_a_healthy_collector(tmp_path: Path) -> None:
-    body = """
-    for number in range(100_000):
-        log.sovdev_log("info", "f", f"number {number}", None, {"number": number})
+@breaks_with(
+    file_loses_5_percent="same(sorted(delivered), sorted(written))",
+    sender_loses_5_percent="len(delivered) ==",
+)
+def test_full_speed_to_a_healthy_collector(tmp_path: Path, sized: Callable[..., int]) -> None:
+    count = sized(20_000, full=100_000)
+    body = f"""
+    for number in range({count}):
+        log.sovdev_log("info", "f", f"number {{number}}", None, {{"number": number}})
     """
     with OtlpReceiver() as receiver:
         _, err = run(tmp_path, program(body), OTEL_EXPORTER_OTLP_ENDPOINT=receiver.endpoint)
         delivered = receiver.event_ids()
     assert err == ""
-    assert len(delivered) == len(set(delivered)) == 100_000
+    assert len(delivered) == len(set(delivered)) == count
     written = {entry["event_id"] for entry in read_lines(tmp_path / "dev.log")}
     assert same(sorted(delivered), sorted(written))
 
 
-@breaks_with("everything_counts_as_delivered", "sender_loses_5_percent")
+@breaks_with(
+    everything_counts_as_delivered="received == 30_000",
+    sender_loses_5_percent="received == 30_000",
+)
 def test_the_ledger_adds_up_while_the_collector_comes_and_goes(tmp_path: Path) -> None:
     body = (
         STATUS
@@ -219,7 +235,7 @@ show()
     assert out == "30000 30000 0 0 0\n"
 
 
-@breaks_with("refused_batches_are_dropped_whole")
+@breaks_with(refused_batches_are_dropped_whole="set(receiver.messages()) ==")
 def test_one_poison_record_in_a_batch_is_set_aside(tmp_path: Path) -> None:
     body = (
         STATUS
@@ -248,7 +264,7 @@ show()
         assert same(receiver.messages(), ["poison"])
 
 
-@breaks_with("sender_loses_5_percent")
+@breaks_with(sender_loses_5_percent="(logged, delivered, spooled) ==")
 def test_warnings_and_above_survive_a_burst_without_a_spool(tmp_path: Path) -> None:
     body = (
         STATUS
@@ -276,7 +292,10 @@ show()
     assert not (tmp_path / "spool").exists()
 
 
-@breaks_with("lanes_are_one", "sender_loses_5_percent")
+@breaks_with(
+    lanes_are_one='startswith("error")], errors)',
+    sender_loses_5_percent="(logged, delivered) ==",
+)
 def test_the_burst_reaches_a_collector_that_wakes_up_errors_first(tmp_path: Path) -> None:
     body = (
         STATUS

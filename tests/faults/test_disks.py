@@ -39,7 +39,10 @@ def small_disk(tmp_path: Path) -> Iterator[Path]:
     subprocess.run(["umount", "--lazy", str(folder)], check=True)
 
 
-@breaks_with("failures_are_not_counted", "calls_raise")
+@breaks_with(
+    failures_are_not_counted="file 1000 1000 0 0 0 True",
+    calls_raise="KeyboardInterrupt",
+)
 def test_a_full_disk_for_a_thousand_entries_and_then_space(
     tmp_path: Path, small_disk: Path
 ) -> None:
@@ -86,7 +89,10 @@ show("otlp_logs")
     ]
 
 
-@breaks_with("failures_are_not_counted", "calls_raise")
+@breaks_with(
+    failures_are_not_counted="file 1000 1000 0 0 0 True",
+    calls_raise="KeyboardInterrupt",
+)
 def test_the_full_device(tmp_path: Path) -> None:
     body = STATUS + "write(1000)\nlog.sovdev_flush()\nshow('file')\nshow('otlp_logs')\n"
     with OtlpReceiver() as receiver:
@@ -138,7 +144,10 @@ sys.stdin.readline()
     assert f"dropped: {5000 - received} by otlp_logs (not sent before the end" in err
 
 
-@breaks_with("failures_are_not_counted", "calls_raise")
+@breaks_with(
+    failures_are_not_counted="file 20 20 0 0 0 True",
+    calls_raise="KeyboardInterrupt",
+)
 def test_a_folder_that_vanishes_comes_back(tmp_path: Path) -> None:
     body = (
         STATUS
@@ -162,7 +171,7 @@ show("file")
     assert messages == [f"after {number}" for number in range(10)]
 
 
-@breaks_with("failures_are_not_counted")
+@breaks_with(failures_are_not_counted="file 20 20 0 0 0 True")
 def test_a_file_system_that_becomes_read_only_and_writable_again(
     tmp_path: Path, small_disk: Path
 ) -> None:

@@ -6,12 +6,24 @@ import signal
 import subprocess
 import sys
 import time
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
 from support.otlp_receiver import OtlpReceiver
-from support.processes import TESTS, breaks_with, finish, program, run, same, start, unmeasured
+from support.processes import (
+    TESTS,
+    Hang,
+    breaks_with,
+    finish,
+    mutation,
+    program,
+    run,
+    same,
+    start,
+    unmeasured,
+)
 from support.service import environment, read_lines
 
 WAIT_FOR_CHILDREN = """
@@ -20,7 +32,7 @@ for child in children:
 """
 
 
-@breaks_with("fork_is_not_noticed")
+@breaks_with(fork_is_not_noticed=Hang("in end_flush"))
 def test_forked_children_log_and_export_their_own(tmp_path: Path) -> None:
     body = """
     log.sovdev_log("info", "f", "parent before", None)
@@ -62,7 +74,7 @@ def test_forked_children_log_and_export_their_own(tmp_path: Path) -> None:
     assert len({entry["trace_id"] for entry in entries}) == 5
 
 
-@breaks_with("session_is_inherited")
+@breaks_with(session_is_inherited="len(set(written.values())) == 3")
 def test_each_child_has_a_session_of_its_own_in_every_signal(tmp_path: Path) -> None:
     body = """
     def work(name):
@@ -140,11 +152,11 @@ def test_the_threads_import_nothing(tmp_path: Path) -> None:
 
 
 @pytest.fixture
-def forks(is_soak: bool) -> int:
-    return 1000 if is_soak else 200
+def forks(sized: Callable[..., int]) -> int:
+    return sized(50, full=200, soak=1000)
 
 
-@breaks_with("fork_is_not_noticed")
+@breaks_with(fork_is_not_noticed="AssertionError: a child failed")
 def test_forking_while_eight_threads_log(tmp_path: Path, forks: int) -> None:
     body = """
     import warnings
@@ -156,6 +168,7 @@ def test_forking_while_eight_threads_log(tmp_path: Path, forks: int) -> None:
             time.sleep(0.0002)
     threads = [threading.Thread(target=work) for _ in range(8)]
     for thread in threads: thread.start()
+    has_failed = False
     for number in range(int(os.environ["FORKS"])):
         child = os.fork()
         if child == 0:
@@ -163,9 +176,12 @@ def test_forking_while_eight_threads_log(tmp_path: Path, forks: int) -> None:
             log.sovdev_log("info", "f", f"child {number}", None)
             log.sovdev_flush()
             os._exit(0)
-        assert os.waitpid(child, 0)[1] == 0, number
+        if os.waitpid(child, 0)[1] != 0:
+            has_failed = True
+            break
     stop.set()
     for thread in threads: thread.join()
+    assert not has_failed, "a child failed"
     """
     with OtlpReceiver() as receiver:
         run(
@@ -218,9 +234,7 @@ if __name__ == "__main__":
 
 
 def run_children(folder: Path, method: str, kind: str, **variables: str) -> None:
-    broken = "from support import mutants; mutants.apply()\n"
-    is_broken = "MUTANT_OF_THE_TEST" in os.environ
-    (folder / "children.py").write_text((broken if is_broken else "") + CHILDREN)
+    (folder / "children.py").write_text(mutation() + CHILDREN)
     finished = subprocess.run(
         [sys.executable, "children.py", method, kind],
         env={**unmeasured(), **environment(folder, **variables), "PYTHONPATH": str(TESTS)},
@@ -235,7 +249,7 @@ def run_children(folder: Path, method: str, kind: str, **variables: str) -> None
 
 @pytest.mark.parametrize("kind", ["process", "pool"])
 @pytest.mark.parametrize("method", ["fork", "forkserver"])
-@breaks_with("children_do_not_flush")
+@breaks_with(children_do_not_flush="same(sorted(receiver.messages()), expected)")
 def test_children_of_multiprocessing_deliver_at_their_end(
     tmp_path: Path, method: str, kind: str
 ) -> None:
@@ -287,7 +301,7 @@ def test_a_child_that_waits_for_its_threads_delivers_what_they_log(tmp_path: Pat
         assert same(receiver.messages(), ["late"])
 
 
-@breaks_with("fork_is_not_noticed")
+@breaks_with(fork_is_not_noticed="same(sorted(receiver.messages())")
 def test_a_child_that_ends_by_os_exit_after_a_flush(tmp_path: Path) -> None:
     body = """
     log.sovdev_log("info", "f", "parent", None)
@@ -311,7 +325,7 @@ def test_a_child_that_ends_by_os_exit_after_a_flush(tmp_path: Path) -> None:
         assert same(sorted(receiver.messages()), sorted([*expected, "parent"]))
 
 
-@breaks_with("fork_is_not_noticed")
+@breaks_with(fork_is_not_noticed="same(sorted(receiver.messages())")
 def test_the_parents_connection_and_spool_are_left_to_it(tmp_path: Path) -> None:
     body = """
     for number in range(10):
@@ -363,12 +377,10 @@ def application(environ, start_response):
 """
 
 
-@breaks_with("fork_is_not_noticed")
+@breaks_with(fork_is_not_noticed="paths == ")
 def test_gunicorn_that_preloads_and_has_four_workers(tmp_path: Path) -> None:
     pytest.importorskip("gunicorn")
-    broken = "from support import mutants; mutants.apply()\n"
-    is_broken = "MUTANT_OF_THE_TEST" in os.environ
-    (tmp_path / "server.py").write_text((broken if is_broken else "") + SERVER)
+    (tmp_path / "server.py").write_text(mutation() + SERVER)
     requests = 100
     with OtlpReceiver() as receiver:
         variables = environment(tmp_path, OTEL_EXPORTER_OTLP_ENDPOINT=receiver.endpoint)

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from support.otlp_receiver import OtlpReceiver
-from support.processes import breaks_with, finish, program, run, same, start
+from support.processes import Hang, breaks_with, finish, program, run, same, start
 from support.service import read_lines
 
 INSTALL = "log.sovdev_install_signal_handlers()\n"
@@ -17,7 +17,11 @@ def messages(path: Path) -> list[str]:
     return [entry["message"] for entry in read_lines(path)]
 
 
-@breaks_with("reentry_is_refused", "reentry_deadlocks", "file_loses_5_percent")
+@breaks_with(
+    reentry_is_refused="found.count(",
+    reentry_deadlocks=Hang("in submit"),
+    file_loses_5_percent="found.count(",
+)
 def test_a_timer_that_logs_every_2_ms(tmp_path: Path) -> None:
     body = """
     fired = 0
@@ -57,7 +61,7 @@ def test_a_timer_that_logs_every_2_ms(tmp_path: Path) -> None:
     assert fired >= 300
 
 
-@breaks_with("reentry_deadlocks")
+@breaks_with(reentry_deadlocks=Hang("in submit"))
 def test_a_signal_in_the_middle_of_a_flush(tmp_path: Path) -> None:
     body = """
     handled = 0
@@ -92,7 +96,10 @@ def test_a_signal_in_the_middle_of_a_flush(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("number", "code"), [(signal.SIGTERM, -signal.SIGTERM), (signal.SIGINT, -signal.SIGINT)]
 )
-@breaks_with("handler_does_not_flush", "handler_swallows_the_signal")
+@breaks_with(
+    handler_does_not_flush="delivered in (written",
+    handler_swallows_the_signal=Hang("in <module>"),
+)
 def test_our_handlers_deliver_and_the_program_ends_as_it_would_have(
     tmp_path: Path, number: signal.Signals, code: int
 ) -> None:
@@ -137,7 +144,10 @@ def test_our_handlers_deliver_and_the_program_ends_as_it_would_have(
         assert delivered
 
 
-@breaks_with("handler_does_not_flush", "flush_ignores_its_deadline")
+@breaks_with(
+    handler_does_not_flush="same(receiver.messages()",
+    flush_ignores_its_deadline="in end_flush",
+)
 def test_our_handler_in_the_middle_of_a_flush_that_hangs(tmp_path: Path) -> None:
     body = f"""
     {INSTALL}
@@ -165,7 +175,7 @@ def test_our_handler_in_the_middle_of_a_flush_that_hangs(tmp_path: Path) -> None
         assert same(receiver.messages(), [f"number {number}" for number in range(100)])
 
 
-@breaks_with("handler_does_not_flush")
+@breaks_with(handler_does_not_flush="not delivered: 100 log entries")
 def test_what_cannot_be_delivered_is_on_disk_before_the_signal_kills(tmp_path: Path) -> None:
     body = f"""
     {INSTALL}
@@ -183,7 +193,7 @@ def test_what_cannot_be_delivered_is_on_disk_before_the_signal_kills(tmp_path: P
 REFUSED = "http://127.0.0.1:9"
 
 
-@breaks_with("handler_does_not_flush")
+@breaks_with(handler_does_not_flush="[(15, 0), (15, 0)]")
 def test_an_earlier_handler_is_called_after_the_delivery(tmp_path: Path) -> None:
     body = f"""
     calls = []
@@ -230,7 +240,7 @@ def test_an_ignored_signal_stays_ignored(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("behaviour", ["hang", "drip"])
-@breaks_with("flush_ignores_its_deadline")
+@breaks_with(flush_ignores_its_deadline="same(receiver.messages()")
 def test_twice_against_a_server_that_hangs(tmp_path: Path, behaviour: str) -> None:
     body = f"""
     {INSTALL}

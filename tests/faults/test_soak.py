@@ -1,5 +1,6 @@
 """A service that runs and runs: memory, descriptors and threads stay as they are."""
 
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -7,7 +8,7 @@ import pytest
 from support.otlp_receiver import OtlpReceiver
 from support.processes import breaks_with, program, run
 
-pytestmark = pytest.mark.alone
+pytestmark = [pytest.mark.alone, pytest.mark.sized(least="full")]
 
 # The receiver counts and throws away: its memory is not what is measured.
 BODY = """
@@ -45,11 +46,16 @@ print(sorted({one[1] for one in settled}), sorted({one[2] for one in settled}))
 
 
 @pytest.mark.parametrize(("collector", "seconds"), [("healthy", 60), ("down", 12)])
-def test_nothing_grows(tmp_path: Path, collector: str, seconds: int, is_soak: bool) -> None:
-    check_that_nothing_grows(tmp_path, 600 if is_soak else seconds, collector)
+def test_nothing_grows(
+    tmp_path: Path, collector: str, seconds: int, sized: Callable[..., float]
+) -> None:
+    check_that_nothing_grows(tmp_path, sized(0, full=seconds, soak=600), collector)
 
 
-@breaks_with("memory_leaks", "descriptors_leak")
+@breaks_with(
+    memory_leaks="last < first",
+    descriptors_leak="spread(descriptors)",
+)
 def test_the_same_check_for_a_short_while(tmp_path: Path) -> None:
     check_that_nothing_grows(tmp_path, 7, "healthy")
 
@@ -87,9 +93,8 @@ def spread(numbers: str) -> int:
     return max(found) - min(found)
 
 
-def test_flush_and_shutdown_end_within_30_seconds(tmp_path: Path, is_soak: bool) -> None:
-    if not is_soak:
-        pytest.skip("takes a minute: make soak")
+@pytest.mark.sized(least="soak")
+def test_flush_and_shutdown_end_within_30_seconds(tmp_path: Path) -> None:
     body = """
     from sovdev_logger._service.instance import instance
     for end in (log.sovdev_flush, log.sovdev_shutdown):

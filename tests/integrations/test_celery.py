@@ -5,6 +5,7 @@ import signal
 import subprocess
 import sys
 from collections import Counter
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -64,8 +65,10 @@ def stop(worker: "subprocess.Popen[bytes]") -> None:
 
 
 @pytest.mark.parametrize("arguments", [["-c2"], ["-c2", "--max-tasks-per-child=1"]])
-def test_each_task_has_an_entry_and_a_span(tmp_path: Path, arguments: list[str]) -> None:
-    count = 1000 if len(arguments) == 1 else 40
+def test_each_task_has_an_entry_and_a_span(
+    tmp_path: Path, arguments: list[str], sized: Callable[..., int]
+) -> None:
+    count = sized(200, full=1000) if len(arguments) == 1 else sized(10, full=40)
     with OtlpReceiver() as receiver:
         worker = start_worker(tmp_path, receiver, *arguments)
         try:

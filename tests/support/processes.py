@@ -1,17 +1,19 @@
 """Programs in processes of their own, and deliberately broken variants of the library in them.
 
-A fault test is worth what it can find: ``@breaks_with("a_mutant")`` runs it as it is, and once
-more for each mutant, with the library broken in that way; then it has to fail.
+A fault test is worth what it can find: ``@breaks_with(a_mutant="what must fail")`` runs it as it
+is, and once more for each mutant, with the library broken in that way; then it has to fail, and
+by the assertion that is named.
 """
 
 import contextlib
 import functools
+import inspect
 import os
 import signal
 import subprocess
 import sys
 import textwrap
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -20,11 +22,14 @@ import pytest
 from support.service import environment
 
 TESTS = Path(__file__).parents[1]
-MUTANT = "MUTANT_OF_THE_TEST"
-MUTANT_TIMEOUT_SECONDS = 8.0
+HANG_SECONDS = 3.0
+"""How long a mutant that has to hang is waited for."""
 
 started: list["subprocess.Popen[str]"] = []
 """For the fixture that ends what a failing test left behind."""
+
+_mutant = ""
+_expects_hang = False
 
 INITIALISE = """
 import os, signal, sys, threading, time
@@ -38,16 +43,17 @@ signal.signal(signal.SIGINT, signal.default_int_handler)
 """
 """A runner in the background hands an ignored SIGINT down."""
 
-BREAK = f"""
-import sys
-sys.path.insert(0, {str(TESTS)!r})
-from support import mutants
-mutants.apply()
-"""
+
+class Hang(str):
+    """The place where a program hangs for good, instead of the assertion that fails."""
 
 
-def breaks_with(*mutants: str) -> Callable[[Callable[..., None]], Callable[..., None]]:
-    """Run a test as it is, and with each mutant, with which it has to fail."""
+def breaks_with(**mutants: str) -> Callable[[Callable[..., None]], Callable[..., None]]:
+    """Run a test as it is, and once with each mutant, with which it has to fail as stated.
+
+    A mutant comes with a part of the assertion that has to fail, or of what that shows, or with
+    the function in which the program hangs: ``reentry_deadlocks=Hang("in submit")``.
+    """
 
     def decorate(test: Callable[..., None]) -> Callable[..., None]:
         broken = [pytest.param(name, marks=pytest.mark.mutant) for name in mutants]
@@ -58,28 +64,52 @@ def breaks_with(*mutants: str) -> Callable[[Callable[..., None]], Callable[..., 
             if not mutant:
                 test(*arguments, **named)
                 return
-            os.environ[MUTANT] = mutant
-            try:
-                with pytest.raises((AssertionError, subprocess.TimeoutExpired)):
-                    test(*arguments, **named)
-            finally:
-                del os.environ[MUTANT]
+            expected = mutants[mutant]
+            with (
+                broken_by(mutant, hangs=isinstance(expected, Hang)),
+                pytest.raises((AssertionError, subprocess.TimeoutExpired)) as failure,
+            ):
+                test(*arguments, **named)
+            seen = how_it_failed(failure)
+            assert expected in seen, f"{mutant} was to fail by {expected!r}, not by:\n{seen}"
 
         # pytest reads the names of fixtures from the signature.
-        signature = run_it.__wrapped__.__annotations__  # type: ignore[attr-defined]
-        run_it.__signature__ = _with_mutant(test)  # type: ignore[attr-defined]
-        run_it.__annotations__ = {**signature, "mutant": str}
+        extra = inspect.Parameter("mutant", inspect.Parameter.KEYWORD_ONLY, annotation=str)
+        signature = inspect.signature(test)
+        run_it.__signature__ = signature.replace(  # type: ignore[attr-defined]
+            parameters=[*signature.parameters.values(), extra]
+        )
         return run_it
 
     return decorate
 
 
-def _with_mutant(test: Callable[..., None]) -> Any:
-    import inspect
+@contextlib.contextmanager
+def broken_by(mutant: str, *, hangs: bool) -> Iterator[None]:
+    """Break the library in the programs that are started meanwhile."""
+    global _mutant, _expects_hang
+    _mutant, _expects_hang = mutant, hangs
+    try:
+        yield
+    finally:
+        _mutant, _expects_hang = "", False
 
-    found = inspect.signature(test)
-    extra = inspect.Parameter("mutant", inspect.Parameter.KEYWORD_ONLY, annotation=str)
-    return found.replace(parameters=[*found.parameters.values(), extra])
+
+def mutation() -> str:
+    """Return the code that a program begins with when its library has to be broken."""
+    if not _mutant:
+        return ""
+    return (
+        f"import sys\nsys.path.insert(0, {str(TESTS)!r})\n"
+        f"from support import mutants\nmutants.{_mutant}()\n"
+    )
+
+
+def how_it_failed(failure: pytest.ExceptionInfo[BaseException]) -> str:
+    """Return the failing assertion and what it shows; of a hang, where each thread is."""
+    if isinstance(failure.value, subprocess.TimeoutExpired):
+        return "\n".join(failure.value.__notes__)
+    return f"{failure.traceback[-1].statement}\n{failure.value}"
 
 
 def unmeasured() -> dict[str, str]:
@@ -96,9 +126,8 @@ def start(folder: Path, program: str, **variables: str) -> "subprocess.Popen[str
     own = program.removeprefix(INITIALISE)
     is_measured = not any(word in own for word in ("signal.", "fork", "multiprocessing"))
     inherited = dict(os.environ) if is_measured else unmeasured()
-    broken = BREAK if inherited.get(MUTANT) else ""
     process = subprocess.Popen(
-        [sys.executable, "-c", LIKE_A_TERMINAL + broken + textwrap.dedent(program)],
+        [sys.executable, "-c", LIKE_A_TERMINAL + mutation() + textwrap.dedent(program)],
         env={**inherited, "PYTHONFAULTHANDLER": "1", **environment(folder, **variables)},
         cwd=folder,
         stdin=subprocess.PIPE,
@@ -125,15 +154,15 @@ def finish(
     process: "subprocess.Popen[str]", timeout_seconds: float = 90, said: str | None = None
 ) -> tuple[str, str]:
     """Wait for the end of a process and return what it printed; one that hangs is killed."""
-    if os.environ.get(MUTANT):
-        timeout_seconds = min(timeout_seconds, MUTANT_TIMEOUT_SECONDS)
+    if _expects_hang:
+        timeout_seconds = HANG_SECONDS
     try:
         return process.communicate(said, timeout=timeout_seconds)
     except subprocess.TimeoutExpired as late:
         # faulthandler then says where each thread of each process hangs.
         with contextlib.suppress(subprocess.TimeoutExpired, ProcessLookupError):
             os.killpg(process.pid, signal.SIGABRT)
-            late.add_note(process.communicate(timeout=MUTANT_TIMEOUT_SECONDS)[1])
+            late.add_note(process.communicate(timeout=10)[1])
         end(process)
         raise
     finally:

@@ -186,7 +186,7 @@ plain = st.recursive(
 )
 
 
-@settings(max_examples=300)
+@settings(max_examples=3 * settings.default.max_examples)
 @given(plain)
 def test_the_walk_and_the_encoder_agree_on_plain_values(value: Any) -> None:
     whole = Sanitizer(10**9, redact=False)
@@ -194,7 +194,7 @@ def test_the_walk_and_the_encoder_agree_on_plain_values(value: Any) -> None:
 
 
 @needs_orjson
-@settings(max_examples=300)
+@settings(max_examples=3 * settings.default.max_examples)
 @given(plain)
 def test_what_both_encoders_write_reads_back_the_same(value: Any) -> None:
     assert encoding.orjson_dumps is not None
@@ -319,7 +319,7 @@ def test_a_dict_that_another_thread_changes() -> None:
         thread.join(10)
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=2 * settings.default.max_examples)
 @given(
     st.recursive(
         st.text(max_size=2000) | st.integers() | st.floats() | st.binary(max_size=500),

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from sovdev_logger._delivery.ledger import Ledger
@@ -158,7 +158,6 @@ def test_the_oldest_process_is_first(disk: Disk) -> None:
     spool.close()
 
 
-@settings(max_examples=30, deadline=None)
 @given(sizes=st.lists(st.integers(1, 5 * KB), min_size=1, max_size=80), in_front=st.booleans())
 def test_the_bound_holds_and_the_ledger_knows_what_went(
     tmp_path_factory: pytest.TempPathFactory, sizes: list[int], in_front: bool
