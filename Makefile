@@ -27,7 +27,7 @@ test-full: $(VENV)/ready  ## Run at full size what `make test` makes smaller or 
 	$(BIN)/python -m pytest -q --size full $(TOGETHER) -m 'sized and not alone and not mutant'
 	$(BIN)/python -m pytest -q --size full -m 'alone and not mutant'
 
-test-others: $(VENV)/runtime  ## The same on the other Pythons, of this machine or of Debian's unstable suite.
+test-others: $(VENV)/runtime  ## Run what `make test` runs at once on the other Pythons that can be had.
 	@TESTS="$(TESTS)" sh scripts/test_others.sh $(BIN)/python $(OTHERS)
 
 test-all: test test-mutants test-full test-others  ## All of these: what CI runs.
