@@ -12,7 +12,7 @@ import pytest
 from pythonjsonlogger.core import BaseJsonFormatter
 
 from sovdev_logger._entry.entry import Entry
-from sovdev_logger._entry.stdlib_records import record_of_entry
+from sovdev_logger._entry.stdlib_records import record_from_entry
 from sovdev_logger._outputs import rotation
 from sovdev_logger._outputs.json_file import EntryFormatter, JsonFileHandler
 from sovdev_logger._settings.service import FileSettings
@@ -78,7 +78,7 @@ def test_entries_are_appended_to_what_is_there(log: Log) -> None:
 def test_the_formatter_is_a_python_json_logger_formatter(log: Log) -> None:
     assert isinstance(log.handler.formatter, BaseJsonFormatter)
     entry = make_entry()
-    assert log.handler.formatter.format(record_of_entry(entry)).encode() + b"\n" == entry.line()
+    assert log.handler.formatter.format(record_from_entry(entry)).encode() + b"\n" == entry.line()
 
 
 def test_the_formatter_serves_records_without_an_entry() -> None:

@@ -43,7 +43,7 @@ def make_record(
     return logging.LogRecord(name, level_number, path, line, message, (), exc_info, function)
 
 
-def record_of_entry(entry: Entry) -> logging.LogRecord:
+def record_from_entry(entry: Entry) -> logging.LogRecord:
     """Return the record that ``logging`` would make for an entry, with the entry on it."""
     fields, level = entry.fields, entry.level
     name, site = fields["service_name"] or "", CallSite("", 0, fields["function_name"])

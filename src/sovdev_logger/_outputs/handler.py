@@ -9,7 +9,7 @@ from sovdev_logger._delivery.ledger import Counts, Ledger
 from sovdev_logger._delivery.status import OutputStatus
 from sovdev_logger._entry.entry import Entry
 from sovdev_logger._entry.sample_rate import NOT_SAMPLED
-from sovdev_logger._entry.stdlib_records import ENTRY_ATTRIBUTE, record_of_entry
+from sovdev_logger._entry.stdlib_records import ENTRY_ATTRIBUTE, record_from_entry
 from sovdev_logger._runtime.atomic_counter import AtomicCounter
 from sovdev_logger._runtime.turnstile import Turnstile
 
@@ -46,7 +46,7 @@ class OutputHandler(logging.Handler):
         if self.is_sampled and entry.sample_rate == NOT_SAMPLED:
             self.count_sampled_out()
         elif self.filters:
-            self.handle(record_of_entry(entry))
+            self.handle(record_from_entry(entry))
         else:
             self._turnstile.submit(entry)
 

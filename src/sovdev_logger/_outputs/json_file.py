@@ -13,7 +13,7 @@ from pythonjsonlogger.core import BaseJsonFormatter
 
 from sovdev_logger._delivery.ledger import in_few_words
 from sovdev_logger._entry.entry import Entry
-from sovdev_logger._entry.stdlib_records import ENTRY_ATTRIBUTE, record_of_entry
+from sovdev_logger._entry.stdlib_records import ENTRY_ATTRIBUTE, record_from_entry
 from sovdev_logger._outputs.handler import EntryFactory, OutputHandler
 from sovdev_logger._outputs.rotation import (
     LOCK_TIMEOUT_SECONDS,
@@ -111,7 +111,7 @@ class JsonFileHandler(OutputHandler):
         if self.formatter is self._own_formatter:
             line = entry.line()
         else:
-            line = self.format(record_of_entry(entry)).encode("utf-8", "replace") + _NEWLINE
+            line = self.format(record_from_entry(entry)).encode("utf-8", "replace") + _NEWLINE
         size = len(line)
         # In either direction: the clock may be set back.
         if abs(entry.time_ns - self._checked_ns) >= _PATH_CHECK_INTERVAL_NS:

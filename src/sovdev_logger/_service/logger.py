@@ -15,7 +15,7 @@ from sovdev_logger._entry.levels import BY_EXACT_NAME, STDLIB_NUMBERS, Level, le
 from sovdev_logger._entry.log_types import TRANSACTION
 from sovdev_logger._entry.peers import PeerResolver
 from sovdev_logger._entry.sample_rate import NOT_SAMPLED
-from sovdev_logger._entry.stdlib_records import ENTRY_ATTRIBUTE, read_extra, record_of_entry
+from sovdev_logger._entry.stdlib_records import ENTRY_ATTRIBUTE, read_extra, record_from_entry
 from sovdev_logger._outputs.handler import OutputHandler
 from sovdev_logger._runtime.selflog import warn_once
 from sovdev_logger._safety.sanitizer import Sanitizer
@@ -148,7 +148,7 @@ class SovdevLogger:
                 or stdlib_logger.propagate
                 or stdlib_logger.filters
             ):
-                stdlib_logger.handle(record_of_entry(entry))
+                stdlib_logger.handle(record_from_entry(entry))
                 return
             # No foreign handler is attached, so skip the LogRecord: it would double the cost.
             for output in self.outputs:
