@@ -9,7 +9,7 @@ import pytest
 from sovdev_logger._runtime.fork import (
     Phase,
     register_for_fork,
-    run_after_other_hooks,
+    run_profile_after_other_hooks,
     unregister_for_fork,
 )
 
@@ -47,7 +47,13 @@ def test_phases_follow_one_another_whatever_was_registered_first() -> None:
     owners = [Owner(phase.name, resets) for phase in reversed(Phase)]
     for owner in owners:
         register_for_fork(Phase[owner.name], owner)
-    assert in_child(lambda: " ".join(resets)).split() == [
+
+    def grandchild() -> str:
+        run_profile_after_other_hooks()  # in a child, because the system takes no hook back
+        resets.clear()
+        return in_child(lambda: " ".join(resets))
+
+    assert in_child(grandchild).split() == [
         "IDENTIFIERS",
         "TURNSTILES",
         "FILE_LOCKS",
@@ -85,17 +91,16 @@ def test_owners_that_nobody_holds_or_that_left_are_not_reset() -> None:
     assert in_child(lambda: ", ".join(resets)) == "stays"
 
 
-def test_resets_can_follow_the_hooks_of_a_library() -> None:
+def test_a_profile_is_reset_after_the_hooks_of_libraries_and_a_service_before() -> None:
     resets: list[str] = []
-    owner = Owner("ours", resets)
-    register_for_fork(Phase.PROFILE, owner)
+    service, profile = Owner("service", resets), Owner("profile", resets)
+    register_for_fork(Phase.SERVICES, service)
+    register_for_fork(Phase.PROFILE, profile)
 
     def grandchild() -> str:
-        # In a child, because the system takes no hook back.
-        resets.clear()
         os.register_at_fork(after_in_child=lambda: resets.append("library"))
-        before = in_child(lambda: " ".join(resets))
-        run_after_other_hooks()
-        return f"{before}, {in_child(lambda: ' '.join(resets))}"
+        run_profile_after_other_hooks()
+        resets.clear()
+        return in_child(lambda: " ".join(resets))
 
-    assert in_child(grandchild) == "ours library, library ours"
+    assert in_child(grandchild) == "service library profile"

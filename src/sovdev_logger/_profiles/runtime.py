@@ -15,7 +15,7 @@ from sovdev_logger._entry.stdlib_records import make_record
 from sovdev_logger._outputs.loguru.sinks import LoguruHandler, LoguruSinks
 from sovdev_logger._profiles.exit_hooks import ExitHooks, program_site
 from sovdev_logger._runtime import signal_handlers
-from sovdev_logger._runtime.fork import Phase, register_for_fork, run_after_other_hooks
+from sovdev_logger._runtime.fork import Phase, register_for_fork, run_profile_after_other_hooks
 from sovdev_logger._runtime.multiprocessing_exit import end_with_multiprocessing_child
 from sovdev_logger._runtime.selflog import warn
 from sovdev_logger._runtime.stderr import write_to_stderr
@@ -74,7 +74,7 @@ class ProfileRuntime:
             return
         self.hooks = ExitHooks(profile.name, self.log)
         self.hooks.install()
-        run_after_other_hooks()  # Loguru's, which release its locks
+        run_profile_after_other_hooks()  # such as Loguru's, which releases its locks
         self._end_before_the_service()
 
     def connect(self, service: Service) -> None:

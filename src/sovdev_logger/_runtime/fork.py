@@ -10,7 +10,10 @@ from sovdev_logger._runtime.selflog import warn_once
 
 
 class Phase(IntEnum):
-    """What a forked child resets, in this order: each may use what stands above it."""
+    """What a forked child resets, in this order: each may use what stands above it.
+
+    ``PROFILE`` needs Loguru, and therefore follows Loguru's own hook.
+    """
 
     IDENTIFIERS = 1
     TURNSTILES = 2
@@ -31,7 +34,6 @@ class ForkAware(Protocol):
 
 
 _owners: Final[dict[Phase, WeakSet[ForkAware]]] = {phase: WeakSet() for phase in Phase}
-_hook_number = 0
 
 
 def register_for_fork(phase: Phase, owner: ForkAware) -> None:
@@ -44,22 +46,22 @@ def unregister_for_fork(phase: Phase, owner: ForkAware) -> None:
     _owners[phase].discard(owner)
 
 
-def run_after_other_hooks() -> None:
-    """Reset after the hooks that other libraries have registered until now.
+def run_profile_after_other_hooks() -> None:
+    """Run the last phase after the hooks that libraries have registered until now; call it once.
 
     A library's hook may hold its locks during a fork, and release them in the child.
     """
-    global _hook_number  # noqa: PLW0603 - the system takes no hook back: the last one counts
-    _hook_number += 1
+    _register_hook(Phase.PROFILE)
+
+
+def _register_hook(*phases: Phase) -> None:
     if hasattr(os, "register_at_fork"):
-        os.register_at_fork(after_in_child=partial(_reset_child, _hook_number))
+        os.register_at_fork(after_in_child=partial(_reset_child, phases))
 
 
-def _reset_child(hook_number: int) -> None:
-    if hook_number != _hook_number:
-        return
-    for owners in _owners.values():
-        for owner in list(owners):
+def _reset_child(phases: tuple[Phase, ...]) -> None:
+    for phase in phases:
+        for owner in list(_owners[phase]):
             try:
                 owner.reset_after_fork()
             except Exception as error:  # noqa: BLE001 - the others are reset all the same
@@ -71,4 +73,4 @@ def _reset_child(hook_number: int) -> None:
                 )
 
 
-run_after_other_hooks()
+_register_hook(*(phase for phase in Phase if phase is not Phase.PROFILE))
