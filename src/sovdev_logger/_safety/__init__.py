@@ -1,1 +1,1 @@
-"""What makes a value safe to log: JSON for anything, no credentials, short stack traces."""
+"""Makes any value safe to log: as JSON, without credentials, with short stack traces."""

@@ -1,4 +1,4 @@
-"""The names that credentials go by, as parts of regular expressions; of names case is ignored."""
+"""Names and forms of credentials, as parts of regular expressions; names match in any case."""
 
 from typing import Final
 
@@ -9,13 +9,13 @@ KEY_OWNERS: Final = (
     *("api", "private", "access", "signing", "secret", "encryption", "master", "shared"),
     *("account", "subscription", "auth"),
 )
-"""What a key belongs to that is a credential, as in ``api_key``."""
+"""Words that make a key a credential, as in ``api_key``."""
 
 PASS_OWNERS: Final = (
     *("db", "user", "admin", "root", "smtp", "ftp", "http", "proxy", "redis", "mysql", "postgres"),
     *("pg", "mail", "login"),
 )
-"""What ``pass`` belongs to where it stands for a password, as in ``DB_PASS``."""
+"""Words that make ``pass`` a password, as in ``DB_PASS``."""
 
 _NAME = (
     r"pass(?:w(?:or)?d|phrase|code|ord)s?|pwd|secrets?|credentials?|token"
@@ -64,4 +64,4 @@ PROSE = (
     r"|refreshed|created|deleted|rotated|empty|blank|unset|set|got|error|by|for|from|in|of|on|to"
     r"|with|and|or|if|when|without|a|an|valid|bucket|request(?:ed)?|there|it"
 )
-"""Words that follow ``password:`` in a sentence; a value of exactly these letters is let pass."""
+"""Words that follow ``password:`` in a sentence; a value of exactly these letters is kept."""

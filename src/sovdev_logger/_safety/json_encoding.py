@@ -30,8 +30,8 @@ orjson_dumps: Callable[..., bytes] | None = None if orjson is None else orjson.d
 """orjson's encoder, or ``None`` where orjson is not installed."""
 
 AS_GIVEN: Final = 0 if orjson is None else orjson.OPT_PASSTHROUGH_DATACLASS
-"""orjson's option for values as callers give them: it then refuses what only the walk may decide
-about. Given in each call, as ``orjson_dumps(value, None, AS_GIVEN)``: a ``partial`` costs more."""
+"""orjson's option for callers' values: it refuses those that only the walk can convert. Passed in
+each call, as ``orjson_dumps(value, None, AS_GIVEN)``: a ``partial`` costs more."""
 
 dumps: Callable[[Any], bytes] = stdlib_dumps if orjson_dumps is None else orjson_dumps
 """Encode a plain value (str, int of 64 bits, finite float, bool, None, list, dict with str keys)
@@ -39,7 +39,7 @@ as compact UTF-8 JSON. Raises ``TypeError`` for a string that is not valid Unico
 
 
 class StdlibFragment:
-    """JSON that is encoded already, for the standard library's side."""
+    """Encoded JSON, for the standard library's encoder."""
 
     def __init__(self, text: bytes) -> None:
         self.text = text

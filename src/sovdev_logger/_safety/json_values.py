@@ -1,4 +1,4 @@
-"""What the kinds of Python values are to JSON: their text, their fields, their items."""
+"""Texts, fields and items of Python values that JSON has no form for."""
 
 import base64
 from collections.abc import Callable
@@ -42,8 +42,8 @@ def describe(value: object, how: Callable[[Any], str] = repr) -> str:
     return f"[unserialisable {type_name(value)}]"
 
 
-def known_text(value: Any) -> str | None:
-    """Return the text that stands for a value of a kind that has one, else None."""
+def text_for(value: Any) -> str | None:
+    """Return the text of a value that has a standard one, such as a date; else None."""
     if isinstance(value, (datetime, date, time)):
         return value.isoformat()
     if isinstance(value, (UUID, Decimal, PurePath)):
@@ -74,31 +74,31 @@ def _bytes_text(value: bytes | bytearray | memoryview) -> str:
         return f"base64:{base64.b64encode(raw).decode()}"
 
 
-def key_text(key: Any) -> str:
-    """Return the text that stands for a mapping's key."""
+def key_for(key: Any) -> str:
+    """Return a mapping's key as text."""
     if key is None or isinstance(key, bool):
         return {None: "null", True: "true", False: "false"}[key]
     if isinstance(key, Enum):
-        return key_text(key.value) if not isinstance(key.value, str) else clean_text(key.value)
-    known = known_text(key)
-    return known if known is not None else describe(key, str)
+        return key_for(key.value) if not isinstance(key.value, str) else clean_text(key.value)
+    text = text_for(key)
+    return text if text is not None else describe(key, str)
 
 
 def field_names(value: Any) -> list[str] | None:
-    """Return the names of the fields of a record-like object, None when it is none."""
+    """Return the names of a record-like object's fields, None for other objects."""
     kind = type(value)
     if is_dataclass(kind):
         return [field.name for field in dataclass_fields(kind)]
     if hasattr(kind, "__attrs_attrs__"):
         return [attribute.name for attribute in kind.__attrs_attrs__]
     for names in ("model_fields", "__fields__", "_fields"):
-        found = getattr(kind, names, None)
-        if isinstance(found, (dict, tuple)):
-            return [name for name in found if isinstance(name, str)]
+        fields = getattr(kind, names, None)
+        if isinstance(fields, (dict, tuple)):
+            return [name for name in fields if isinstance(name, str)]
     return None
 
 
-def attribute_of(value: Any, name: str) -> Any:
+def read_field(value: Any, name: str) -> Any:
     """Return a field's value, or a mark where it has none."""
     try:
         return getattr(value, name)
@@ -106,29 +106,29 @@ def attribute_of(value: Any, name: str) -> Any:
         return "[unset]"
 
 
-def snapshot(mapping: Any, most: int) -> list[tuple[Any, Any]]:
-    """Return at most so many items of a mapping that another thread may be changing."""
+def snapshot(mapping: Any, maximum: int) -> list[tuple[Any, Any]]:
+    """Return at most ``maximum`` items of a mapping that another thread may be changing."""
     if isinstance(mapping, dict):
         for _ in range(3):
             try:
-                return list(islice(dict.items(mapping), most))
+                return list(islice(dict.items(mapping), maximum))
             except RuntimeError:
                 continue
         return []
-    return [(key, value) for key, value in islice(mapping.items(), most)]
+    return [(key, value) for key, value in islice(mapping.items(), maximum)]
 
 
-def sorted_items(values: Any, most: int) -> list[Any]:
-    """Return at most so many of a set's values, in a stable order where they have one."""
-    items = list(islice(values, most))
+def sorted_items(values: Any, maximum: int) -> list[Any]:
+    """Return at most ``maximum`` values of a set, sorted where they can be."""
+    items = list(islice(values, maximum))
     try:
         return sorted(items)
     except Exception:  # noqa: BLE001 - values of several kinds, or hostile ones
         return sorted(items, key=describe) if len(items) <= _BATCH_ITEMS else items
 
 
-def count_of(items: Any) -> int:
-    """Return how many items there are, 0 where nobody knows."""
+def length_of(items: Any) -> int:
+    """Return the number of items, 0 if it is unknown."""
     try:
         return len(items)
     except Exception:  # noqa: BLE001 - no length, or one that fails

@@ -1,7 +1,7 @@
-"""Any Python value → a plain structure that JSON can hold, within a budget of bytes.
+"""Converts any Python value to a plain structure that JSON can hold, within a budget of bytes.
 
-The walk costs what its budget allows, not what the value holds, never raises for what a value
-does, and never changes it.
+The walk's cost depends on its budget, not on the size of the value. It never raises for what a
+value does, and never changes it.
 """
 
 import math
@@ -12,28 +12,28 @@ from typing import Any, Final
 
 from sovdev_logger._safety.json_encoding import dumps
 from sovdev_logger._safety.json_values import (
-    attribute_of,
     clean_text,
-    count_of,
     describe,
     field_names,
-    key_text,
-    known_text,
+    key_for,
+    length_of,
+    read_field,
     snapshot,
     sorted_items,
+    text_for,
     type_name,
 )
 from sovdev_logger._safety.redaction import REDACTED, is_sensitive_key, redact_head
 
 MAX_DEPTH: Final = 254
-"""Containers in one another; orjson, which encodes what needs no walk, draws the line there too."""
+"""Nesting of containers; orjson, which encodes what needs no walk, has the same limit."""
 
 CIRCULAR: Final = "[circular]"
 TOO_DEEP: Final = "[nested too deep]"
 CUT_KEY: Final = "…"
 
 _MARK_BYTES: Final = 48
-"""Kept back in every container, for the mark that says what was left out of it."""
+"""Bytes reserved in every container for its truncation mark."""
 _MIN_STRING_BYTES: Final = 48
 _MAX_KEY_CHARACTERS: Final = 1024
 _MAX_INT64: Final = 2**63
@@ -49,16 +49,16 @@ _NO_ROOM: Final = _NoRoom()
 
 
 class JsonWalk:
-    """Makes one value plain.
+    """Converts one value.
 
     Args:
-        max_bytes: What the result may take as JSON, at least 256.
+        max_bytes: The most bytes that the result takes as JSON, at least 256.
         redact: Whether credentials are replaced.
-        mark_bytes: Kept back in every container for its mark; with 0 nothing that fits is cut,
-            but the marks of what was cut may take more than ``max_bytes``.
+        mark_bytes: Bytes reserved in each container for a truncation mark. With 0 nothing that
+            fits is cut, but the marks may exceed ``max_bytes``.
 
     Attributes:
-        was_cut: Whether something was left out.
+        was_cut: Whether something was cut.
     """
 
     def __init__(self, max_bytes: int, *, redact: bool, mark_bytes: int = _MARK_BYTES) -> None:
@@ -70,18 +70,18 @@ class JsonWalk:
 
     def plain(self, value: object) -> Any:
         """Return the plain form of ``value``; call it once."""
-        found = self._value(value)
-        return TOO_DEEP if found is _NO_ROOM else found
+        plain = self._value(value)
+        return TOO_DEEP if plain is _NO_ROOM else plain
 
     def _value(self, value: Any) -> Any:
         try:
-            return self._of_any(value)
+            return self._convert(value)
         except RecursionError:
             return self._text(TOO_DEEP)
         except Exception:  # noqa: BLE001 - a value may fail in any way while it is read
             return self._text(f"[unserialisable {type_name(value)}]")
 
-    def _of_any(self, value: Any) -> Any:  # noqa: PLR0911 - one line a kind
+    def _convert(self, value: Any) -> Any:  # noqa: PLR0911 - a line for each type
         if isinstance(value, Enum):
             return self._value(value.value)
         if isinstance(value, str):
@@ -96,10 +96,10 @@ class JsonWalk:
             return self._container(value, self._mapping)
         if isinstance(value, (list, tuple)) and not hasattr(value, "_fields"):
             return self._container(value, self._sequence)
-        return self._of_odd(value)
+        return self._convert_object(value)
 
-    def _of_odd(self, value: Any) -> Any:
-        text = known_text(value)
+    def _convert_object(self, value: Any) -> Any:
+        text = text_for(value)
         if text is not None:
             return self._text(text)
         fields = field_names(value)
@@ -173,32 +173,32 @@ class JsonWalk:
     def _items(self, items: Any, whole: Any) -> list[Any]:
         plain: list[Any] = []
         for item in items:
-            found = self._value(item) if self._take(1) else _NO_ROOM
-            if found is _NO_ROOM:
+            plain_item = self._value(item) if self._take(1) else _NO_ROOM
+            if plain_item is _NO_ROOM:
                 self.was_cut = True
-                plain.append(_left_out(count_of(whole) - len(plain)))
+                plain.append(_items_mark(length_of(whole) - len(plain)))
                 return plain
-            plain.append(found)
+            plain.append(plain_item)
         self._left += self._mark_bytes
         return plain
 
     def _mapping(self, mapping: Any) -> dict[str, Any]:
-        return self._pairs(snapshot(mapping, self._left), count_of(mapping))
+        return self._pairs(snapshot(mapping, self._left), length_of(mapping))
 
     def _fields(self, value: Any, names: Sequence[str]) -> dict[str, Any]:
-        return self._pairs(((name, attribute_of(value, name)) for name in names), len(names))
+        return self._pairs(((name, read_field(value, name)) for name in names), len(names))
 
     def _pairs(self, pairs: Iterable[tuple[Any, Any]], count: int) -> dict[str, Any]:
         plain: dict[str, Any] = {}
         for seen, (key, item) in enumerate(pairs):
             name = self._key(key, plain)
             has_room = self._take(len(dumps(name)) + 2)
-            found = self._item(name, item) if has_room else _NO_ROOM
-            if found is _NO_ROOM:
+            plain_item = self._item(name, item) if has_room else _NO_ROOM
+            if plain_item is _NO_ROOM:
                 self.was_cut = True
-                plain[CUT_KEY] = _left_out(count - seen)
+                plain[CUT_KEY] = _items_mark(count - seen)
                 return plain
-            plain[name] = found
+            plain[name] = plain_item
         self._left += self._mark_bytes
         return plain
 
@@ -207,14 +207,14 @@ class JsonWalk:
             return self._text(REDACTED)
         return self._value(item)
 
-    def _key(self, key: Any, taken: Mapping[str, Any]) -> str:
-        """Return a key as text; one that is taken already gets a number."""
-        text = clean_text(str.__str__(key)) if isinstance(key, str) else key_text(key)
+    def _key(self, key: Any, used: Mapping[str, Any]) -> str:
+        """Return a key as text; a text that is in use already gets a number."""
+        text = clean_text(str.__str__(key)) if isinstance(key, str) else key_for(key)
         if self._redact:
             text = redact_head(text, _MAX_KEY_CHARACTERS)
         text = name = text[:_MAX_KEY_CHARACTERS]
         number = 1
-        while name in taken:
+        while name in used:
             number += 1
             name = f"{text} ({number})"
         return name
@@ -227,12 +227,12 @@ class JsonWalk:
 
 
 def cut_text(text: str, max_bytes: int, whole_length: int) -> str:
-    """Return as much of ``text`` as its JSON fits in ``max_bytes``, with a mark of what is missing.
+    """Return as much of ``text`` as fits in ``max_bytes`` as JSON, with a truncation mark.
 
     Args:
-        text: What may be shown.
+        text: The safe text.
         max_bytes: At least 48.
-        whole_length: Characters that the value had.
+        whole_length: Number of characters of the whole value.
     """
     kept = text[: max(0, max_bytes - _MIN_STRING_BYTES)]
     while True:
@@ -243,7 +243,7 @@ def cut_text(text: str, max_bytes: int, whole_length: int) -> str:
         kept = kept[: min(len(kept) - 1, len(kept) * max_bytes // size)]
 
 
-def _left_out(count: int) -> str:
+def _items_mark(count: int) -> str:
     return f"…[cut {count} items]" if count > 0 else "…[cut items]"
 
 
@@ -256,5 +256,5 @@ def _is_credential_pair(pair: tuple[Any, ...]) -> bool:
 
 
 def _says_nothing(value: Any) -> bool:
-    """Return whether a value only tells that there is a credential, or that there is none."""
+    """Return whether a value holds no credential, only says whether there is one."""
     return value is None or value is True or value is False

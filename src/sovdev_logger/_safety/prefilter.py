@@ -1,8 +1,8 @@
-"""Whether a text may hold a credential: one scan for parts, then a regular expression for each.
+"""Prefilter of redaction: one scan for parts of credentials, then a regular expression for each.
 
-Every entry is scanned, by a compiled pass; most hold no part and need no more. Parts such as
-``auth`` stand in harmless words, too. What confirms one begins with a literal, so that the search
-leaps from one to the next: it takes a nanosecond a character, all in one would take hundreds.
+A compiled pass scans every entry; most hold no part and need no more. Parts such as ``auth`` occur
+in harmless words, too. Each expression that confirms a part begins with a literal, so that the
+search leaps to it: it takes a nanosecond a character, where one expression for all took hundreds.
 """
 
 import re
@@ -25,7 +25,7 @@ PARTS: Final = (
     *("ghr_", "ghs_", "ghu_", "glpat", "hub_p", "k_live", "k_test", "key", "pass", "pwd", "secr"),
     *("sess", "sid", "sig=", "sk-", "token", "xox", "://@"),
 )
-"""What the scan flags, in the order of the flags; the last is a ``://`` and an ``@`` anywhere."""
+"""The parts that the scan flags, in order; the last is a ``://`` and an ``@`` anywhere."""
 
 FLAGS: Final = {part: 2 << number for number, part in enumerate(PARTS)}
 
@@ -36,10 +36,10 @@ except ImportError:  # installed without a compiler
     def scan(message: str, input_text: bytes, response_text: bytes, /) -> int:
         text = b"".join((message.encode(), input_text, response_text)).lower().decode("latin-1")
         # A single character is found ten times as fast as a part.
-        found = sum([flag for part, flag in FLAGS.items() if part[-1] in text and part in text])
+        flags = sum([flag for part, flag in FLAGS.items() if part[-1] in text and part in text])
         if "://" in text and "@" in text:
-            found |= FLAGS["://@"]
-        return found | HAS_NULL if "null" in text else found
+            flags |= FLAGS["://@"]
+        return flags | HAS_NULL if "null" in text else flags
 
 
 def _after(owners: tuple[str, ...], word: str) -> str:
@@ -92,18 +92,18 @@ _CHECKS_WITH_LISTS: Final = _compiled(':="')
 """The end of a text is a sign, too: a pair of texts may be a name and its value."""
 
 
-def confirm(found: int, text: bytes) -> bool:
-    """Say whether UTF-8 ``text``, whose scan returned these flags, may hold a credential."""
+def confirm(flags: int, text: bytes) -> bool:
+    """Return whether UTF-8 ``text``, whose scan returned these flags, may hold a credential."""
     # As bytes only ASCII gets lower case, ten times as fast; as a string it is searched faster.
     lowered = text.lower().decode("latin-1")
     checks = _CHECKS_WITH_LISTS if '["' in lowered else _CHECKS
-    return any(found & flags and pattern.search(lowered) is not None for flags, pattern in checks)
+    return any(flags & parts and pattern.search(lowered) is not None for parts, pattern in checks)
 
 
 def may_contain_secret(text: bytes) -> bool:
-    """Say whether UTF-8 ``text``, prose or JSON, could hold something to redact.
+    """Return whether UTF-8 ``text``, prose or JSON, may hold a credential.
 
-    ``False`` means that redacting would find nothing in it, nor in its keys. Thread-safe.
+    ``False`` means that redaction would change nothing in it, nor in its keys. Thread-safe.
     """
-    found = scan("", text, b"")
-    return found > HAS_NULL and confirm(found, text)
+    flags = scan("", text, b"")
+    return flags > HAS_NULL and confirm(flags, text)

@@ -1,4 +1,4 @@
-"""Credentials out of text and out of mappings, in time linear in the text.
+"""Removes credentials from texts and mappings, in time linear in the text.
 
 Every pattern starts at a literal and repeats only what a later start cannot repeat again, or has
 a bound; that keeps adversarial text linear.
@@ -20,7 +20,7 @@ from sovdev_logger._safety.credential_patterns import (
 from sovdev_logger._safety.prefilter import may_contain_secret
 
 REDACTED = "[REDACTED]"
-"""What stands in place of a credential."""
+"""Replaces a credential."""
 
 _LONGEST_KEY = 200
 _MARGIN = 4096
@@ -29,7 +29,7 @@ _MARGIN = 4096
 _START = rf"(?:(?<![A-Za-z0-9])|{AFTER_ESCAPE})"
 _FLAGS = re.IGNORECASE | re.ASCII | re.DOTALL
 _PLAIN_USER = 16
-"""A user name in a URL that is at least this long and holds a digit is taken for a token."""
+"""A user name in a URL that is at least this long and holds a digit is treated as a token."""
 
 _VALUE_CHARACTER = (
     r"\[REDACTED\]"
@@ -113,10 +113,10 @@ def _is_sensitive(key: str) -> bool:
 
 
 def is_sensitive_key(key: str) -> bool:
-    """Say whether a mapping key names a credential, such as ``dbPassword`` or ``X-Api-Key``.
+    """Return whether a mapping key names a credential, such as ``dbPassword`` or ``X-Api-Key``.
 
     Case does not matter; the name must end with the credential's name, so that ``token_count``
-    and ``password_policy`` are left alone. Thread-safe.
+    and ``password_policy`` are kept. Thread-safe.
     """
     return _is_sensitive(key[-_LONGEST_KEY:])
 
@@ -158,16 +158,16 @@ def _redact_headers(text: str, lowered: str) -> str:
 
 
 def redact_head(text: str, limit: int) -> str:
-    """Redact the first ``limit`` characters and some more; what is beyond is dropped unseen.
+    """Redact the first ``limit`` characters and some more; the rest is dropped.
 
-    The work depends on ``limit`` alone. The end lies between two words, so that no half of a
-    credential is left there unrecognised.
+    The cost depends on ``limit`` alone. The cut lies between two words, so that no half of a
+    credential remains unrecognised.
     """
     return redact_text(head(text, limit))
 
 
 def head(text: str, limit: int) -> str:
-    """Return the start of ``text``: at least ``limit`` characters, and all when little is over."""
+    """Return the start of ``text``: at least ``limit`` characters, all if there are few more."""
     if len(text) <= limit + _MARGIN:
         return text
     tail = _LAST_DELIMITER.match(text, limit, limit + _MARGIN)

@@ -1,4 +1,4 @@
-"""The door to this room: what the call path asks to have its values made safe."""
+"""The entrance to this package: makes the values of a call safe to log."""
 
 import math
 from gc import is_tracked
@@ -22,12 +22,12 @@ _FLAT_TYPES: Final = frozenset({str, int, float, bool, type(None)})
 
 
 class Sanitizer:
-    """Makes values safe to log: JSON for anything, no credentials, no more bytes than allowed.
+    """Makes values safe to log: as JSON, without credentials, in a bounded number of bytes.
 
-    Raises nothing, whatever the values do. Thread and signal safe: it holds no lock.
+    Never raises, whatever the values do. Thread and signal safe: it holds no lock.
 
     Args:
-        max_field_bytes: What one field may take as JSON, at least 256.
+        max_field_bytes: The most bytes that one field takes as JSON, at least 256.
         redact: Whether credentials are replaced by ``[REDACTED]``.
     """
 
@@ -49,8 +49,8 @@ class Sanitizer:
     ) -> tuple[str, bytes, bytes]:
         """Return the safe message, and both values as compact JSON.
 
-        Ordinary values are encoded as they are; only what orjson refuses, what may hold a
-        credential or a number that JSON lacks, and what is too large, is walked.
+        Ordinary values are encoded as they are. Walked are those that orjson refuses, that may
+        hold a credential or a number that JSON lacks, or that are too large.
         """
         if orjson_dumps is None or type(message) is not str:
             return self._walked(message, input_json, response_json)
@@ -65,19 +65,17 @@ class Sanitizer:
                 input_text = orjson_dumps(input_json, None, AS_GIVEN)
             if response_json is not None:
                 response_text = orjson_dumps(response_json, None, AS_GIVEN)
-            found = scan(message, input_text, response_text)  # refuses a lone surrogate
+            flags = scan(message, input_text, response_text)  # raises for a lone surrogate
             if (
-                len(message) + len(input_text) + len(response_text) > self._ordinary_length
-                and self._exceeds(message, input_text, response_text)
-            ) or (
-                found
-                and (
-                    (found & HAS_NULL and _has_non_finite((input_json, response_json)))
-                    or (
-                        found > HAS_NULL
-                        and self._redact
-                        and confirm(found, b"".join((message.encode(), input_text, response_text)))
-                    )
+                (
+                    len(message) + len(input_text) + len(response_text) > self._ordinary_length
+                    and self._exceeds(message, input_text, response_text)
+                )
+                or (flags & HAS_NULL and _has_non_finite((input_json, response_json)))
+                or (
+                    flags > HAS_NULL
+                    and self._redact
+                    and confirm(flags, b"".join((message.encode(), input_text, response_text)))
                 )
             ):
                 return self._walked(message, input_json, response_json)
@@ -86,7 +84,7 @@ class Sanitizer:
         return message, input_text or _NULL, response_text or _NULL
 
     def _exceeds(self, message: str, input_text: bytes, response_text: bytes) -> bool:
-        """Return whether a field takes more bytes than it may; exact for the two texts."""
+        """Return whether a field exceeds its bytes; exact for the two JSON texts."""
         return (
             len(input_text) > self._max_bytes
             or len(response_text) > self._max_bytes
@@ -96,8 +94,8 @@ class Sanitizer:
     def _multiplies(self, value: Any) -> bool:
         """Return whether a value's first branches alone hold more than can fit.
 
-        Lists that hold one another several times may stand for more items than there is memory;
-        the encoder would write out each.
+        Lists that contain one another several times may stand for more items than memory holds,
+        and the encoder would write out each.
         """
         if (  # from Python 3.14 on each dict is tracked, also one of plain values alone
             type(value) is dict

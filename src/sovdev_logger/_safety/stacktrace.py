@@ -1,4 +1,4 @@
-"""An exception in 350 characters: what a reader needs first, and what caused it."""
+"""Describes an exception in 350 characters: its line, its causes and its innermost frames."""
 
 from collections.abc import Callable, Iterator
 from types import FrameType, TracebackType
@@ -24,7 +24,7 @@ Redact = Callable[[str], str]
 
 
 def exception_message(error: BaseException) -> str:
-    """Return ``str(error)``; a mark where that fails. Never raises."""
+    """Return ``str(error)``, or a mark if that fails. Never raises."""
     return describe(error, str)
 
 
@@ -36,10 +36,10 @@ def exception_text(
     Args:
         error: The exception; its traceback and causes are read, not kept.
         limit: Characters of the result at most.
-        redact: Takes credentials out of a text; it is applied before anything is cut.
+        redact: Removes credentials from a text; applied before anything is cut.
 
-    Outer frames that do not fit are left out with a mark. Costs the same for a traceback of
-    thousands of frames as for one of dozens. Never raises.
+    Outer frames that do not fit are replaced by their number. A traceback of thousands of frames
+    costs as much as one of dozens. Never raises.
     """
     try:
         return _described(error, limit, redact)
@@ -96,20 +96,20 @@ def _cause(error: BaseException) -> BaseException | None:
 
 
 def _frames_that_fit(trace: TracebackType | None, room: int) -> list[str]:
-    """Return lines for the innermost frames, and for how many outer ones were left out."""
+    """Return lines for the innermost frames, and one for the number of outer ones omitted."""
     frames, count = _innermost(trace)
     lines: list[str] = []
     for frame, number in frames:
         line = _frame_line(frame, number)
-        left_out = count - len(lines) - 1
-        needed = len(line) + 1 + (len(_outer(left_out)) + 1 if left_out else 0)
+        omitted = count - len(lines) - 1
+        needed = len(line) + 1 + (len(_outer(omitted)) + 1 if omitted else 0)
         if needed > room:
             break
         lines.append(line)
         room -= len(line) + 1
-    left_out = count - len(lines)
-    if left_out and len(_outer(left_out)) <= room:
-        lines.append(_outer(left_out))
+    omitted = count - len(lines)
+    if omitted and len(_outer(omitted)) <= room:
+        lines.append(_outer(omitted))
     return lines
 
 

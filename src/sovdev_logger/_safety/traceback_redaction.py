@@ -1,4 +1,4 @@
-"""Tracebacks that show the values of variables, without those that are credentials."""
+"""Redacts tracebacks that show the values of variables."""
 
 import re
 from collections.abc import Iterator, Mapping
@@ -9,10 +9,10 @@ from typing import Any, Final
 from sovdev_logger._safety.redaction import REDACTED, is_sensitive_key, redact_text
 
 _SHORTEST_SECRET: Final = 4
-"""Shorter values stand in too many words to be looked for."""
+"""Shorter values occur in too many words to be searched for."""
 
 _LONGEST_SHOWN: Final = 64
-"""Longer values may be cut where they are shown; their beginning is looked for."""
+"""Longer values may be shown cut, so their beginning is searched for."""
 
 _MAX_FRAMES: Final = 200
 _MAX_ITEMS: Final = 1000
@@ -24,10 +24,10 @@ _NAME: Final = re.compile(r"\w+")
 def redact_shown_values(text: str, error: BaseException | None) -> str:
     """Return the text of an extended traceback of ``error`` without credentials.
 
-    Gone are the values that stand under a credential's name, those that credentials of the frames
-    have wherever else they stand, and what looks like a credential anyway.
+    Removes values shown for credential-named variables, other occurrences of those values, and
+    anything that looks like a credential.
     """
-    for secret in sorted(_secrets_of(error), key=len, reverse=True):
+    for secret in sorted(_secrets_in_frames(error), key=len, reverse=True):
         if len(secret) > _LONGEST_SHOWN:
             pattern = re.escape(secret[:_LONGEST_SHOWN]) + r"[^\s'\"]*"
             text = re.sub(pattern, REDACTED, text)
@@ -51,31 +51,32 @@ def _without_named_values(text: str) -> str:
     return "\n".join(lines)
 
 
-def _secrets_of(error: BaseException | None) -> set[str]:
-    found: set[str] = set()
+def _secrets_in_frames(error: BaseException | None) -> set[str]:
+    secrets: set[str] = set()
     modules: set[int] = set()
     for frame in islice(_frames(error), _MAX_FRAMES):
-        _collect(frame.f_locals, found, 0)
+        _collect(frame.f_locals, secrets, 0)
         if id(frame.f_globals) not in modules:
             modules.add(id(frame.f_globals))
-            _collect(frame.f_globals, found, _MAX_DEPTH)
-    return found
+            _collect(frame.f_globals, secrets, _MAX_DEPTH)
+    return secrets
 
 
 def _frames(error: BaseException | None) -> Iterator[FrameType]:
     """Yield every frame that a traceback of ``error`` may show."""
     waiting, seen = [error], set()
     while waiting:
-        one = waiting.pop()
-        if one is None or id(one) in seen:
+        exception = waiting.pop()
+        if exception is None or id(exception) in seen:
             continue
-        seen.add(id(one))
-        yield from _frames_of(one.__traceback__)
-        waiting += [one.__cause__, one.__context__, *getattr(one, "exceptions", ())]
+        seen.add(id(exception))
+        yield from _frames_in(exception.__traceback__)
+        members = getattr(exception, "exceptions", ())
+        waiting += [exception.__cause__, exception.__context__, *members]
 
 
-def _frames_of(traceback: TracebackType | None) -> Iterator[FrameType]:
-    if traceback is not None:  # the callers are shown, too
+def _frames_in(traceback: TracebackType | None) -> Iterator[FrameType]:
+    if traceback is not None:  # callers are shown, too
         frame = traceback.tb_frame.f_back
         while frame is not None:
             yield frame
@@ -85,7 +86,7 @@ def _frames_of(traceback: TracebackType | None) -> Iterator[FrameType]:
         traceback = traceback.tb_next
 
 
-def _collect(values: Mapping[Any, object], found: set[str], depth: int) -> None:
+def _collect(values: Mapping[Any, object], secrets: set[str], depth: int) -> None:
     try:
         items = list(islice(values.items(), _MAX_ITEMS))
     except Exception:  # noqa: BLE001 - somebody's own mapping, or one that changes
@@ -99,10 +100,10 @@ def _collect(values: Mapping[Any, object], found: set[str], depth: int) -> None:
                     if isinstance(value, str)
                     else bytes(value).decode("utf-8", "replace")
                 )
-                found |= {plain, repr(plain)[1:-1]}
+                secrets |= {plain, repr(plain)[1:-1]}
         elif isinstance(value, dict) and depth < _MAX_DEPTH:
-            _collect(value, found, depth + 1)
+            _collect(value, secrets, depth + 1)
         elif depth < _MAX_DEPTH:
             attributes = getattr(value, "__dict__", None)
             if isinstance(attributes, dict) and not isinstance(value, type):
-                _collect(attributes, found, depth + 1)
+                _collect(attributes, secrets, depth + 1)
