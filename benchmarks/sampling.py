@@ -139,7 +139,7 @@ def _calls(rounds: int, count: int) -> str:
 
     def with_policy(policy: Policy) -> Callable[[], None]:
         def log_it() -> None:
-            managed.sampler.use(policy)
+            managed.sampler.set_policy(policy)
             log.sovdev_log(
                 log.SOVDEV_LOGLEVELS.INFO,
                 call.FUNCTION,
@@ -152,7 +152,7 @@ def _calls(rounds: int, count: int) -> str:
         return log_it
 
     def only(policy: Policy) -> Callable[[], None]:
-        return lambda: managed.sampler.use(policy)
+        return lambda: managed.sampler.set_policy(policy)
 
     calls = {
         "kept": with_policy(keep),

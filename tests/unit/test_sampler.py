@@ -68,9 +68,9 @@ def test_a_pattern_goes_before_its_level_up_and_down() -> None:
 def test_another_policy_counts_at_once() -> None:
     sampler = Sampler(uniform_policy(1.0))
     assert [sampler.decide(INFO, "x") for _ in range(3)] == [1.0] * 3
-    sampler.use(Policy(pattern_rates={signature_of("x"): 0.0}))
+    sampler.set_policy(Policy(pattern_rates={signature_of("x"): 0.0}))
     assert sampler.decide(INFO, "x") == 0.0
-    sampler.use(uniform_policy(1.0))
+    sampler.set_policy(uniform_policy(1.0))
     assert sampler.decide(INFO, "x") == 1.0
 
 

@@ -1,1 +1,1 @@
-"""Adaptive sampling: which entries are kept."""
+"""Adaptive sampling: decides which entries are kept."""

@@ -154,7 +154,7 @@ class LipServiceClient:
         if not answer.accepted:
             return self._fail("has no policy for us", answer)
         try:
-            self._sampler.use(_read_policy(answer))
+            self._sampler.set_policy(_read_policy(answer))
         except PolicyError as error:
             return self._fail(f"sent a policy that cannot be used: {error}")
         self.has_policy = self._is_known_there = True

@@ -1,4 +1,4 @@
-"""The table of patterns that were seen, and how often each was: bounded, exact, without a lock."""
+"""A bounded table of the patterns seen, with exact counts and without a lock."""
 
 import math
 from collections import OrderedDict
@@ -13,7 +13,7 @@ from sovdev_logger._sampling.signature import digest, pattern_of
 WINDOW_SECONDS: Final = 60.0
 BOOST_SECONDS: Final = 300.0
 JUMP_FACTOR: Final = 5.0
-LEAST_JUMP: Final = 20
+MIN_JUMP: Final = 20
 WINDOWS_BEFORE_A_JUMP: Final = 3
 _WEIGHT_OF_A_WINDOW: Final = 0.25
 
@@ -32,18 +32,18 @@ class PatternCount(NamedTuple):
 
 
 class Pattern:
-    """One pattern: its counts, its rate under the policy, and how often it usually comes.
+    """One pattern: its counts, its rate under the policy, and its usual frequency.
 
-    Counts are raised by any thread and exact. What is about the usual rate is an estimate, which
-    threads may write over one another.
+    Counts are exact, whichever threads raise them. The usual frequency is an estimate, which
+    threads may overwrite.
 
     Attributes:
         see, keep: Raise the counts; each returns what the count was before.
-        rate: What the policy says about this pattern, None when it says nothing.
-        policy: The policy that ``rate`` is of.
-        window_start, window_end: The minute in which its occurrences are counted now.
-        alarm_at: The number of occurrences from which on it comes unusually often.
-        boosted_until: Until when more of it is kept.
+        rate: The policy's rate for this pattern, None if it has none.
+        policy: The policy that ``rate`` belongs to.
+        window_start, window_end: The minute in which occurrences are counted now.
+        alarm_at: The number of occurrences from which the pattern is unusually frequent.
+        boosted_until: The end of the time in which more of it is kept.
     """
 
     __slots__ = (
@@ -83,17 +83,17 @@ class Pattern:
         self.boosted_until = 0.0
 
     def resolve(self, policy: Policy, message: str) -> None:
-        """Look up what a policy says about this pattern, of which ``message`` is one."""
+        """Look up a policy's rate for this pattern, of which ``message`` is an instance."""
         self.rate = policy.rate_for_pattern(self.signature, message)
         self.policy = policy
 
     def note_jump(self, now: float) -> None:
-        """Keep more of this pattern for a while: it comes far more often than it used to."""
+        """Keep more of this pattern for a while, since it has become far more frequent."""
         self.boosted_until = now + BOOST_SECONDS
         self.alarm_at = math.inf
 
     def begin_window(self, now: float, seen: int) -> None:
-        """Take the minute that is over into the mean, and begin to count the next one."""
+        """Update the mean with the past minute, and begin to count the next one."""
         passed = (now - self.window_start) // WINDOW_SECONDS if now > self.window_start else 1.0
         in_the_window = seen - self._seen_at_start
         if self._windows:
@@ -106,13 +106,13 @@ class Pattern:
         self._seen_at_start = seen
         self.window_start, self.window_end = now, now + WINDOW_SECONDS
         if self._windows >= WINDOWS_BEFORE_A_JUMP:
-            self.alarm_at = seen + max(LEAST_JUMP, self._mean * JUMP_FACTOR)
+            self.alarm_at = seen + max(MIN_JUMP, self._mean * JUMP_FACTOR)
 
     def collect_counts(self) -> PatternCount | None:
-        """Return what was counted since the last time, None when there was nothing.
+        """Return the counts since the last call, None if there are none.
 
-        An entry counts as kept before it does as seen. So what is kept and not seen yet has its
-        turn next time, and there are never more kept than seen.
+        ``kept`` is incremented before ``seen``; an entry in between is reported next time, so
+        ``kept`` never exceeds ``seen``.
         """
         seen, kept = self._seen.value(), self._kept.value()
         count = seen - self._reported_seen
@@ -124,21 +124,21 @@ class Pattern:
         return PatternCount(self.signature, count, kept, self.first_seen, self.last_seen)
 
     def put_back(self, counts: PatternCount) -> None:
-        """Count again what ``collect_counts`` returned and nobody got."""
+        """Count again what ``collect_counts`` returned and was not delivered."""
         self._reported_seen -= counts.seen
         self._reported_kept -= counts.kept
 
 
 class PatternTable:
-    """The patterns that were seen last; the least recently seen one makes room for a new one.
+    """The patterns seen last; a new one evicts the one least recently seen.
 
     Args:
-        max_patterns: How many are kept.
+        max_patterns: Maximum number of patterns.
 
     Attributes:
-        by_text: Patterns by their text. A message without values is its own pattern, so it is
-            found here at once.
-        evictions: How many patterns had to make room.
+        by_text: Patterns by their text. A message without values is its own pattern and is found
+            here directly.
+        evictions: Number of patterns evicted.
     """
 
     def __init__(self, max_patterns: int) -> None:
@@ -147,24 +147,24 @@ class PatternTable:
         self.evictions = AtomicCounter()
 
     def find(self, message: str, now: float) -> tuple[Pattern, bool]:
-        """Return the pattern of a message, and whether it is new; one caller alone is told so."""
+        """Return the pattern of a message, and whether this call added it."""
         text = pattern_of(message)
         key = text if len(text) <= _MAX_KEY_CHARACTERS else digest(text)
-        found = self.by_text.get(key)
-        if found is not None:
+        pattern = self.by_text.get(key)
+        if pattern is not None:
             try:  # noqa: SIM105 - suppress() costs more than the rest
                 self.by_text.move_to_end(key)
-            except KeyError:  # another thread has made room meanwhile
+            except KeyError:  # another thread has evicted it meanwhile
                 pass
-            return found, False
-        made = Pattern(digest(text), now)
-        found = self.by_text.setdefault(key, made)
+            return pattern, False
+        new = Pattern(digest(text), now)
+        pattern = self.by_text.setdefault(key, new)
         while len(self.by_text) > self._max_patterns:
-            self._forget_one()
-        return found, found is made
+            self._evict_oldest()
+        return pattern, pattern is new
 
     def __iter__(self) -> Iterator[Pattern]:
-        """Iterate over a copy; threads go on adding."""
+        """Iterate over a copy, since threads go on adding."""
         for _ in range(_ATTEMPTS):
             try:
                 return iter(list(self.by_text.values()))
@@ -175,7 +175,7 @@ class PatternTable:
     def __len__(self) -> int:
         return len(self.by_text)
 
-    def _forget_one(self) -> None:
+    def _evict_oldest(self) -> None:
         with suppress(KeyError):
             self.by_text.popitem(last=False)
             self.evictions.increment()

@@ -1,4 +1,4 @@
-"""What is kept: rates by pattern, by level and for the rest, checked when they arrive."""
+"""Sampling policies: rates by pattern and by level, validated on arrival."""
 
 import math
 from collections.abc import Mapping
@@ -18,19 +18,19 @@ _SHOWN_CHARACTERS: Final = 40
 
 
 class PolicyError(ValueError):
-    """What arrived is no policy; the message says what is wrong with it."""
+    """A policy is not usable; the message says why."""
 
 
 @dataclass(frozen=True, slots=True)
 class Policy:
-    """One set of rates, between 0 and 1; a pattern's goes before its level's.
+    """One set of rates from 0 to 1; a pattern's takes precedence over its level's.
 
     Attributes:
-        version: The server's number for it; 0 for a default. It need not rise.
+        version: The server's number for it, which need not increase; 0 for a default.
         global_rate: For levels without a rate of their own.
         severity_rates: By level name, lower case.
         pattern_rates: By signature.
-        anomaly_boost: What a rate is multiplied by while a pattern comes unusually often.
+        anomaly_boost: Factor of a rate while its pattern is unusually frequent.
         generated_by: Who made it: ``default``, ``rule-based``, ``llm``, or ``local``.
     """
 
@@ -42,7 +42,7 @@ class Policy:
     generated_by: str = "local"
 
     def rate_for_level(self, level: Level) -> float:
-        """Return the rate of entries whose pattern has none; trace goes with debug."""
+        """Return the rate of entries whose pattern has none; trace falls back to debug."""
         rates = self.severity_rates
         if level.name in rates:
             return rates[level.name]
@@ -51,10 +51,10 @@ class Policy:
         return self.global_rate
 
     def rate_for_pattern(self, signature: str, message: str) -> float | None:
-        """Return the rate that the policy has for a pattern, None when it has none.
+        """Return the rate that the policy has for a pattern, None if it has none.
 
-        Looked up are our signature, the one of LipService's client and the one of its server, each
-        whole and by its first 8 characters (specification: sampling, policies).
+        Looks for our signature, that of LipService's client and that of its server, each in full
+        and by its first 8 characters (specification: sampling, policies).
 
         Args:
             signature: The pattern's.
@@ -79,18 +79,18 @@ LOCAL_DEFAULTS: Final = Policy(
 
 
 def uniform_policy(rate: float) -> Policy:
-    """Return a policy with one rate for everything that may be left out."""
+    """Return a policy with one rate for every entry that may be sampled out."""
     return Policy(global_rate=rate)
 
 
 def parse_policy(answer: object) -> Policy:
     """Return the policy that a server's JSON holds.
 
-    Rates outside 0 to 1 are brought there with a warning, unknown fields and levels are ignored,
-    and what a server leaves out is neutral; ``version`` and ``global_rate`` have to be there.
+    Rates outside 0 to 1 are clamped with a warning, unknown fields and levels are ignored, and
+    missing fields are neutral; ``version`` and ``global_rate`` are required.
 
     Raises:
-        PolicyError: It is no policy: not an object, or a field has the wrong type.
+        PolicyError: It is not an object, a field is missing or has the wrong type.
 
     Specification: sampling, policies.
     """
@@ -115,25 +115,27 @@ def parse_policy(answer: object) -> Policy:
     )
 
 
-def _severity_rates(given: Mapping[str, float]) -> Mapping[str, float]:
+def _severity_rates(rates_by_name: Mapping[str, float]) -> Mapping[str, float]:
     rates: dict[str, float] = {}
-    for name, rate in given.items():
+    for name, rate in rates_by_name.items():
         level = find_level(name)
         if level is not None:
-            # WARN and WARNING are one level; where both are given the one that keeps more counts.
+            # WARN and WARNING are one level; of both the higher rate applies.
             rates[level.name] = max(rate, rates.get(level.name, 0.0))
-    return MappingProxyType({one.name: rates[one.name] for one in LEVELS if one.name in rates})
+    return MappingProxyType(
+        {level.name: rates[level.name] for level in LEVELS if level.name in rates}
+    )
 
 
 def _rates(name: str, answer: Mapping[str, Any]) -> dict[str, float]:
-    given = answer.get(name)
-    if given is None:
+    rates = answer.get(name)
+    if rates is None:
         return {}
-    if not isinstance(given, dict):
-        raise PolicyError(f"{name} must be an object, not {_shown(given)}")
-    if len(given) > _MAX_PATTERN_RATES:
-        raise PolicyError(f"{name} has {len(given)} entries, more than {_MAX_PATTERN_RATES}")
-    return {str(key): _rate(f"{name}[{_shown(key)}]", rate) for key, rate in given.items()}
+    if not isinstance(rates, dict):
+        raise PolicyError(f"{name} must be an object, not {_shown(rates)}")
+    if len(rates) > _MAX_PATTERN_RATES:
+        raise PolicyError(f"{name} has {len(rates)} entries, more than {_MAX_PATTERN_RATES}")
+    return {str(key): _rate(f"{name}[{_shown(key)}]", rate) for key, rate in rates.items()}
 
 
 def _rate(name: str, value: object) -> float:
@@ -152,13 +154,13 @@ def _number(name: str, value: object) -> float:
     return number
 
 
-def _bounded(name: str, number: float, least: float, most: float) -> float:
-    bounded = min(max(number, least), most)
+def _bounded(name: str, number: float, minimum: float, maximum: float) -> float:
+    bounded = min(max(number, minimum), maximum)
     if bounded != number:
         warn_throttled(
             "sampling:bounds",
-            f"the sampling policy has {name} = {number:g}, which is not between {least:g} and "
-            f"{most:g}: {bounded:g} is used.",
+            f"the sampling policy has {name} = {number:g}, which is not between {minimum:g} and "
+            f"{maximum:g}: {bounded:g} is used.",
         )
     return bounded
 

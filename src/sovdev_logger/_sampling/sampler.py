@@ -1,4 +1,4 @@
-"""The decision: which entries are kept, and at which rate."""
+"""The sampler: decides which entries are kept and at which rate, and counts them."""
 
 import logging
 import random
@@ -19,7 +19,7 @@ _CRC_VALUES: Final = 2**32
 
 
 class Report(NamedTuple):
-    """What was counted in one period; the total is exact, patterns may have made room."""
+    """The counts of one period; the total is exact, some patterns may have been evicted."""
 
     total: int
     unique_patterns: int
@@ -27,7 +27,7 @@ class Report(NamedTuple):
 
 
 class _Rates(NamedTuple):
-    """A policy with what the hot path needs of it, replaced as a whole."""
+    """A policy and what the hot path needs of it; replaced as a whole."""
 
     policy: Policy
     by_level: Mapping[str, float]
@@ -41,7 +41,7 @@ def _rates_for(policy: Policy) -> _Rates:
 
 
 class _LevelCounts:
-    """How many entries of one level came, and how many were kept."""
+    """How many entries of one level were seen, and how many were kept."""
 
     __slots__ = ("keep", "kept", "see", "seen")
 
@@ -53,18 +53,18 @@ class _LevelCounts:
 class Sampler:
     """Decides about entries, and counts them by pattern and level.
 
-    Errors, entries with an exception, job status and the first of a pattern are always kept; else
-    the rate of the pattern, of the level or the global one decides, by chance or by the trace.
-    Any thread or signal handler may ask; it holds no lock and raises nothing.
+    Errors, entries with an exception, job status and the first of a pattern are always kept. For
+    others the rate of the pattern, of the level or the global one decides, by chance or by trace.
+    Thread and signal safe: it holds no lock. Never raises.
 
     Args:
         policy: The rates until a server sends others.
-        max_patterns: How many patterns are told apart at a time.
-        by_trace: Whether traces are kept or left out as a whole.
-        from_template: Whether the pattern of a stdlib record is that of its template, before its
-            arguments are put in.
+        max_patterns: Maximum number of patterns in the table.
+        by_trace: Whether traces are kept or dropped as a whole.
+        from_template: Whether a stdlib record's pattern is that of its template, before its
+            arguments are inserted.
         clock: Returns Unix seconds.
-        chance: Draws a number in [0, 1); by default from a generator of our own.
+        chance: Draws a number in [0, 1); by default from a private generator.
     """
 
     def __init__(
@@ -92,16 +92,16 @@ class Sampler:
 
     @property
     def policy(self) -> Policy:
-        """What decides now."""
+        """The policy in use."""
         return self._rates.policy
 
     @property
     def policy_age_seconds(self) -> float:
-        """How long it has been in use, or confirmed."""
+        """Seconds since the policy was set or confirmed."""
         return max(0.0, time.monotonic() - self._policy_since)
 
-    def use(self, policy: Policy) -> None:
-        """Decide by another policy from now on."""
+    def set_policy(self, policy: Policy) -> None:
+        """Apply another policy from now on."""
         self._policy_since = time.monotonic()
         if policy != self.policy:
             self._rates = _rates_for(policy)
@@ -117,9 +117,9 @@ class Sampler:
 
         Args:
             level: The entry's.
-            message: The entry's; its pattern is told by it.
-            always: Whether the entry has to be kept.
-            trace_digits: The trace id as 32 hex digits, where the entry belongs to a trace.
+            message: The entry's, which determines its pattern.
+            always: Whether the entry must be kept.
+            trace_digits: The trace id as 32 hex digits, if the entry belongs to a trace.
         """
         pattern = None
         try:
@@ -137,13 +137,13 @@ class Sampler:
                 rate = KEEP_ALL
             else:
                 rate = self._rate(pattern, now, level, message, trace_digits)
-        except Exception:  # noqa: BLE001 - what cannot be decided about is kept
+        except Exception:  # noqa: BLE001 - an undecided entry is kept
             now, rate = 0.0, KEEP_ALL
         self._count(level, pattern, rate, now)
         return rate
 
     def _count(self, level: Level, pattern: Pattern | None, rate: float, now: float) -> None:
-        """Count an entry as kept before it is as seen: see collect_counts and collect_report."""
+        """Count an entry as kept before it counts as seen; collect_counts relies on the order."""
         counts = self._levels[level.name]
         if rate:
             counts.keep()
@@ -161,7 +161,7 @@ class Sampler:
     def _rate(
         self, pattern: Pattern, now: float, level: Level, message: str, trace_digits: str | None
     ) -> float:
-        """Return the rate at which a further entry of a pattern is kept, 0 if it is not."""
+        """Return the rate at which an entry of a known pattern is kept, 0 if it is not."""
         rates = self._rates
         if self.by_trace and trace_digits is not None:
             # Hashed, because parts of an id may be the same in many of them.
@@ -177,23 +177,23 @@ class Sampler:
         return rate if rate >= KEEP_ALL or self._draw() < rate else NOT_SAMPLED
 
     def decide_record(self, record: logging.LogRecord, trace_digits: str | None = None) -> float:
-        """Return the rate at which a stdlib record is kept; each is decided about once."""
-        found: float | None = record.__dict__.get(RATE_ATTRIBUTE)
-        if found is None:
-            found = self.decide(
+        """Return the rate at which a stdlib record is kept; the decision is made once a record."""
+        rate: float | None = record.__dict__.get(RATE_ATTRIBUTE)
+        if rate is None:
+            rate = self.decide(
                 level_of_number(record.levelno),
                 self._message_of(record),
                 always=record.exc_info is not None and record.exc_info[0] is not None,
                 trace_digits=trace_digits,
             )
-            record.__dict__[RATE_ATTRIBUTE] = found
-        return found
+            record.__dict__[RATE_ATTRIBUTE] = rate
+        return rate
 
     def counts(self) -> tuple[dict[str, int], dict[str, int]]:
-        """Return by level how many entries were kept, and how many left out."""
+        """Return by level how many entries were kept, and how many were sampled out."""
         seen = {name: counts.seen.value() for name, counts in self._levels.items()}
         kept = {name: counts.kept.value() for name, counts in self._levels.items()}
-        # What is being decided about may be among the kept ones already.
+        # An entry in between may be counted as kept already.
         return kept, {name: max(0, seen[name] - kept[name]) for name in seen}
 
     @property
@@ -202,23 +202,23 @@ class Sampler:
         return len(self._patterns)
 
     def collect_report(self) -> Report:
-        """Return what was counted since the last one; for one thread at a time.
+        """Return the counts since the last report; for one thread at a time.
 
-        An entry counts in its pattern before it does in the total, and the total is read first. So
-        what is missing in the patterns was in those that made room, nothing counts twice, and when
-        all is quiet the totals of all reports are what came.
+        An entry counts in its pattern before it counts in the total, and the total is read first.
+        So counts missing in the patterns were in evicted ones, nothing counts twice, and when no
+        entry is in between the totals of all reports add up to the entries seen.
         """
         seen = sum(counts.seen.value() for counts in self._levels.values())
         evicted = self._patterns.evictions.value() - self._reported_evictions
-        patterns = [counts for one in self._patterns if (counts := one.collect_counts())]
-        total = max(seen - self._reported, sum(one.seen for one in patterns))
+        patterns = [counts for pattern in self._patterns if (counts := pattern.collect_counts())]
+        total = max(seen - self._reported, sum(counts.seen for counts in patterns))
         self._reported += total
         self._reported_evictions += evicted
         return Report(total, len(patterns) + evicted, patterns)
 
     def put_back(self, report: Report) -> None:
-        """Count again what nobody got."""
-        by_signature = {one.signature: one for one in self._patterns}
+        """Count a report again that was not delivered."""
+        by_signature = {pattern.signature: pattern for pattern in self._patterns}
         for counts in report.patterns:
             pattern = by_signature.get(counts.signature)
             if pattern is not None:
@@ -227,7 +227,7 @@ class Sampler:
         self._reported_evictions -= report.unique_patterns - len(report.patterns)
 
     def reset_after_fork(self) -> None:
-        """Start a forked child's own counts, with chances of its own."""
+        """Start a forked child with counts and random numbers of its own."""
         self._generator.seed()
         self._start_counting()
 
