@@ -21,10 +21,6 @@ Announce = Callable[[signal.Signals, FrameType | None, bool], None]
 """Called with the signal, the interrupted frame, and whether the signal ends the process."""
 
 
-def _announce_nothing(number: signal.Signals, frame: FrameType | None, ends: bool) -> None:  # noqa: FBT001
-    """Do nothing: the default."""
-
-
 class SignalHandler:
     """One signal's handler, which calls the one that it replaces.
 
@@ -42,7 +38,7 @@ class SignalHandler:
         before: Handler,
         flush: Callable[[float | None], None],
         shutdown: Callable[[float | None], None],
-        announce: Announce = _announce_nothing,
+        announce: Announce | None = None,
     ) -> None:
         self._announce = announce
         self._number = number
@@ -54,7 +50,7 @@ class SignalHandler:
     def __call__(self, number: int, frame: FrameType | None) -> None:
         """Deliver, then do what would have happened without this handler."""
         before = self._before
-        if not self._is_busy:
+        if self._announce is not None and not self._is_busy:
             ends = not callable(before) and before != signal.SIG_IGN
             self._announce(self._number, frame, ends)
         if callable(before):
@@ -83,7 +79,7 @@ def install(
     signals: Iterable[int],
     flush: Callable[[float | None], None],
     shutdown: Callable[[float | None], None],
-    announce: Announce = _announce_nothing,
+    announce: Announce | None = None,
 ) -> None:
     """Set handlers for ``signals``; a signal that has one of ours keeps it.
 
