@@ -278,7 +278,7 @@ def lipservice_forgets_what_nobody_got() -> None:
 def lipservice_sends_what_was_taken_again() -> None:
     from sovdev_logger._sampling import lipservice_client
 
-    lipservice_client.surely_not_taken = lambda answer: True
+    lipservice_client.surely_not_accepted = lambda answer: True
 
 
 def lipservice_runs_in_the_callers_thread() -> None:

@@ -11,7 +11,7 @@ from sovdev_logger._entry.levels import ERROR, INFO
 from sovdev_logger._sampling.lipservice_client import (
     LipServiceClient,
     fetch_policy,
-    surely_not_taken,
+    surely_not_accepted,
 )
 from sovdev_logger._sampling.policy import PolicyError, uniform_policy
 from sovdev_logger._sampling.sampler import Sampler
@@ -155,7 +155,7 @@ def test_reports_come_at_their_interval_and_none_when_nothing_was_logged(
 
 
 @pytest.mark.parametrize("status", [400, 401, 404, 422, 429, 503])
-def test_a_report_that_was_surely_not_taken_is_sent_again(
+def test_a_report_that_was_surely_not_accepted_is_sent_again(
     server: FakeLipService, sampler: Sampler, start: Start, status: int
 ) -> None:
     client = start(pattern_report_seconds=0.05)
@@ -218,7 +218,7 @@ def test_rubbish_leaves_the_last_good_policy(
     server.answer(200, body)
     wait_until(lambda: client.requests_failed >= failed + 2)
     assert sampler.policy.version == 5
-    assert "policy that cannot be used" in (client.last_error or "")
+    assert "policy that is not usable" in (client.last_error or "")
 
 
 def test_a_large_policy_is_read_whole(
@@ -248,10 +248,10 @@ def test_pauses_grow_up_to_the_interval() -> None:
     schedule = _Schedule(300.0, lambda low, high: high, due_now=True)
     pauses = []
     for _ in range(9):
-        schedule.note(succeeded=False)
+        schedule.reschedule(succeeded=False)
         pauses.append(round(schedule.due - time.monotonic()))
     assert pauses == [5, 10, 20, 40, 80, 160, 300, 300, 300]
-    schedule.note(succeeded=True)
+    schedule.reschedule(succeeded=True)
     assert round(schedule.due - time.monotonic()) == 330
 
 
@@ -263,7 +263,7 @@ def test_intervals_have_a_jitter_of_a_tenth() -> None:
     schedule = _Schedule(300.0, Random(1).uniform, due_now=True)
     pauses = []
     for _ in range(500):
-        schedule.note(succeeded=True)
+        schedule.reschedule(succeeded=True)
         pauses.append(schedule.due - time.monotonic())
     assert 269 <= min(pauses) < 275
     assert 325 < max(pauses) <= 331
@@ -310,10 +310,10 @@ def test_closing_twice_and_after_the_end(server: FakeLipService, start: Start) -
     assert not server.reports
 
 
-def test_what_is_surely_not_taken() -> None:
-    assert surely_not_taken(HttpResult(None, error="refused", was_sent=False))
-    assert not surely_not_taken(HttpResult(None, error="timed out"))
-    statuses = [status for status in range(200, 600) if surely_not_taken(HttpResult(status))]
+def test_what_is_surely_not_accepted() -> None:
+    assert surely_not_accepted(HttpResult(None, error="refused", was_sent=False))
+    assert not surely_not_accepted(HttpResult(None, error="timed out"))
+    statuses = [status for status in range(200, 600) if surely_not_accepted(HttpResult(status))]
     assert statuses == [*range(300, 500), 503]
 
 

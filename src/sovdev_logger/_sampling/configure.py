@@ -30,7 +30,11 @@ _FORMAT: Final = "%(asctime)s %(levelname)s %(name)s %(message)s"
 
 
 class AdaptiveLogging:
-    """What ``configure_adaptive_logging`` set up, and the way to take it down."""
+    """The handle that ``configure_adaptive_logging`` returns: its status and its shutdown.
+
+    Attributes:
+        uses_structlog: Whether structlog's events are sampled.
+    """
 
     def __init__(
         self, managed: ManagedSampler, undo: list[Callable[[], object]], *, uses_structlog: bool
@@ -42,23 +46,23 @@ class AdaptiveLogging:
         end_with_multiprocessing_child(self, self._end)
 
     def status(self) -> SamplingStatus:
-        """Return the policy that decides, and what was decided so far. Thread and signal safe."""
+        """Return the policy in use, and what was decided so far. Thread and signal safe."""
         return self._managed.status()
 
     def shutdown(self, timeout_seconds: float = DEFAULT_SHUTDOWN_SECONDS) -> None:
-        """Send the last report and leave handlers, root logger and structlog as they were.
+        """Send the last report and restore handlers, root logger and structlog.
 
-        A plain call, from any thread, with or without an event loop; safe to repeat. Raises
-        nothing. The exit of the interpreter does it by itself.
+        May be called from any thread, with or without an event loop; safe to repeat. Never
+        raises. It also happens when the interpreter exits.
 
         Args:
-            timeout_seconds: How long the last report may take.
+            timeout_seconds: The most seconds that the last report may take.
         """
         self._take_down()
         self._end(timeout_seconds)
 
     def reset_after_fork(self) -> None:
-        """Have the child of ``multiprocessing`` send its last report, too."""
+        """Send a last report in a child of ``multiprocessing``, too."""
         end_with_multiprocessing_child(self, self._end)
 
     def _end(self, timeout_seconds: float = DEFAULT_SHUTDOWN_SECONDS) -> None:
@@ -77,7 +81,7 @@ class AdaptiveLogging:
             _set_current(None)
 
     def _replace(self) -> None:
-        """Make room for another one without waiting: the last report goes out meanwhile."""
+        """Take this one down without waiting; its last report is sent in the background."""
         self._take_down()
         self._managed.begin_close(time.monotonic() + DEFAULT_SHUTDOWN_SECONDS)
 
@@ -102,30 +106,29 @@ def configure_adaptive_logging(  # noqa: PLR0917 - the order is LipService's own
     max_pattern_cache_size: int = DEFAULT_MAX_PATTERNS,
     fallback_sample_rate: float | None = 1.0,
 ) -> AdaptiveLogging:
-    """Sample what the application logs, by the policy that LipService makes for it.
+    """Sample the application's records by the policy that LipService makes for it.
 
-    Nothing here waits for the server. Errors and records with an exception always pass, and so
-    does the first of each pattern. Calling it again replaces what the last call set up. A running
-    sovdev service that does not sample by its own settings follows.
+    Does not wait for the server. Errors, records with an exception and the first of each pattern
+    always pass. A second call replaces the set-up of the first. A running sovdev service without
+    sampling settings of its own samples in the same way.
 
     Args:
-        service_name: What the service is called at LipService.
+        service_name: The service's name at LipService.
         lipservice_url: The server's base URL.
         api_key: Sent as a bearer token, over TLS or to this machine only.
-        team_id: The team's number there; default is ``LIPSERVICE_TEAM_ID`` of the environment.
-        policy_refresh_interval: Seconds between two looks at the policy, give or take a tenth.
-        pattern_report_interval: Seconds between two reports, give or take a tenth.
-        downstream_handler: The handler that gets what is kept; it is put on the root logger.
-            Without it the handlers that are on the root logger get what is kept, or stderr if
-            there are none.
+        team_id: The team's number there; default is the variable ``LIPSERVICE_TEAM_ID``.
+        policy_refresh_interval: Seconds between two requests for the policy, plus or minus 10 %.
+        pattern_report_interval: Seconds between two reports, plus or minus 10 %.
+        downstream_handler: Receives the kept records; it is added to the root logger. Without it
+            the root logger's handlers receive them, or stderr if it has none.
         use_structlog: Whether structlog's events are sampled, where it is installed. A chain that
-            the application configured stays, behind the decision; else events go to stdlib.
-        max_pattern_cache_size: How many patterns are told apart at a time.
-        fallback_sample_rate: What is kept while the server has sent no policy: a number from 0 to
-            1, or None for the local defaults by level.
+            the application configured stays, after the sampler; else events go to stdlib logging.
+        max_pattern_cache_size: Maximum number of patterns in the table.
+        fallback_sample_rate: The rate until the server has sent a policy: a number from 0 to 1,
+            or None for the local defaults by level.
 
     Raises:
-        ValueError, TypeError: An argument cannot be used; the message says why.
+        ValueError, TypeError: An argument is not usable; the message says why.
 
     Specification: sampling, set-up.
     """
@@ -165,7 +168,7 @@ def configure_adaptive_logging(  # noqa: PLR0917 - the order is LipService's own
 
 
 def get_logger(name: str | None = None) -> Any:
-    """Return a logger whose records are sampled: structlog's where that is set up, else stdlib's.
+    """Return a logger whose records are sampled: structlog's if that is set up, else stdlib's.
 
     Args:
         name: As for ``logging.getLogger``.
@@ -188,7 +191,7 @@ def _sample_handlers(
         downstream = logging.StreamHandler()
         downstream.setFormatter(logging.Formatter(_FORMAT))
     if is_fresh and root.level == logging.WARNING:
-        # Nobody has set up logging: info entries would go nowhere, though counted as kept.
+        # Logging is not set up: info records would count as kept, but go nowhere.
         root.setLevel(logging.INFO)
         undo.append(lambda: root.setLevel(logging.WARNING))
     if downstream is not None and downstream not in root.handlers:

@@ -35,23 +35,23 @@ _UNAVAILABLE: Final = 503
 
 
 class LipServiceClient:
-    """Keeps one sampler's policy fresh, and tells the server which patterns it sees.
+    """Keeps one sampler's policy up to date, and reports its patterns to the server.
 
-    One daemon thread does it all. It starts with ``start``, and in a forked child with the child's
-    first entry. Requests that fail are repeated after a backoff with jitter, and meanwhile the last
-    policy stays. A report is not idempotent: its counts are sent again only if the server surely
-    did not take them (specification: sampling, LipService).
+    One daemon thread does both. It starts with ``start``, and in a forked child with the child's
+    first entry. Failed requests are repeated after a backoff with jitter; until then the last
+    policy applies. A report is not idempotent: its counts are sent again only if the server surely
+    did not accept them (specification: sampling, LipService).
 
     Args:
         settings: Where the server is, and the intervals.
-        service_name: What the service is called there.
-        sampler: Gets the policy, and has the counts.
-        uniform: Chooses between two bounds; a test puts its own in place.
+        service_name: The service's name there.
+        sampler: Receives the policy and provides the counts.
+        uniform: Returns a random number between two bounds; tests pass their own.
 
     Attributes:
-        requests_failed: How many requests the server did not answer as it should have.
-        reports_uncertain: How many reports were sent without an answer, and may be lost.
-        last_error: What went wrong last, in words; None when nothing ever did.
+        requests_failed: Number of requests without the expected answer.
+        reports_uncertain: Number of reports sent without an answer, which may be lost.
+        last_error: A description of the last failure; None without any.
         has_policy: Whether the server has sent one.
     """
 
@@ -71,10 +71,10 @@ class LipServiceClient:
         self.reports_uncertain = 0
         self.last_error: str | None = None
         self.has_policy = False
-        self._is_known_there = False
+        self._is_registered = False
         self._is_fetching = False
         self._is_closed = False
-        self._last_words_until: float | None = None
+        self._report_deadline: float | None = None
         self._make_worker()
         sampler.on_new_pattern = self.start
         register_for_fork(Phase.LIPSERVICE_CLIENTS, self)
@@ -86,16 +86,16 @@ class LipServiceClient:
             )
 
     def start(self) -> None:
-        """Start the thread, unless it runs; the first thing it does is to fetch the policy."""
+        """Start the thread, unless it runs; it fetches the policy first."""
         if not self._is_closed:
             self._worker.ensure_started()
 
     def begin_close(self, deadline: float) -> None:
-        """Ask for the last report, to be sent before a moment of the monotonic clock."""
-        self._last_words_until = deadline
+        """Have the last report sent by ``deadline``, a time of the monotonic clock."""
+        self._report_deadline = deadline
         self._is_closed = True
         self._worker.channel.put(Stop())
-        if self._is_fetching:  # a server that hangs must not take the time of the last report
+        if self._is_fetching:  # a hanging server must not use up the time of the last report
             self._transport.abort()
 
     def end_close(self, deadline: float) -> None:
@@ -110,10 +110,10 @@ class LipServiceClient:
         self.end_close(deadline)
 
     def reset_after_fork(self) -> None:
-        """Leave the parent's thread and connection to it; the next entry starts our own."""
+        """Drop the parent's thread and connection; the next entry starts the child's own."""
         self._transport.reset_after_fork()
         self._is_fetching = False
-        self._last_words_until = None
+        self._report_deadline = None
         self.requests_failed = self.reports_uncertain = 0
         self.last_error = None
         self._make_worker()
@@ -131,17 +131,17 @@ class LipServiceClient:
             if isinstance(message, Stop):
                 break
             if time.monotonic() >= fetch.due:
-                fetch.note(succeeded=self._try(self._fetch))
+                fetch.reschedule(succeeded=self._try(self._fetch))
             if time.monotonic() >= report.due and not self._is_closed:
-                report.note(succeeded=self._try(self._report))
-        left = (self._last_words_until or 0.0) - time.monotonic()
-        if left > 0:
-            self._try(lambda: self._report(left))
+                report.reschedule(succeeded=self._try(self._report))
+        remaining = (self._report_deadline or 0.0) - time.monotonic()
+        if remaining > 0:
+            self._try(lambda: self._report(remaining))
 
     def _try(self, action: Callable[[], bool]) -> bool:
         try:
             return action()
-        except Exception as error:  # noqa: BLE001 - the thread has to go on
+        except Exception as error:  # noqa: BLE001 - the thread must go on
             return self._fail(f"met a {type(error).__name__} in its client")
 
     def _fetch(self) -> bool:
@@ -149,15 +149,15 @@ class LipServiceClient:
         answer = self._transport.send("GET", _policy_path(self._settings, self._service_name))
         self._is_fetching = False
         self._transport.close()
-        if answer.status == _NOT_FOUND and not self._is_known_there:
+        if answer.status == _NOT_FOUND and not self._is_registered:
             return True  # the first report makes the service known
         if not answer.accepted:
             return self._fail("has no policy for us", answer)
         try:
             self._sampler.set_policy(_read_policy(answer))
         except PolicyError as error:
-            return self._fail(f"sent a policy that cannot be used: {error}")
-        self.has_policy = self._is_known_there = True
+            return self._fail(f"sent a policy that is not usable: {error}")
+        self.has_policy = self._is_registered = True
         return True
 
     def _report(self, timeout_seconds: float | None = None) -> bool:
@@ -169,13 +169,13 @@ class LipServiceClient:
         answer = self._transport.send("POST", path, body, timeout_seconds)
         self._transport.close()
         if answer.accepted:
-            self._is_known_there = True
+            self._is_registered = True
             return True
-        if surely_not_taken(answer):
+        if surely_not_accepted(answer):
             self._sampler.put_back(report)
         else:
             self.reports_uncertain += 1
-        return self._fail("did not take a report", answer)
+        return self._fail("did not accept a report", answer)
 
     def _body(self, report: Report) -> dict[str, Any]:
         return {
@@ -186,13 +186,13 @@ class LipServiceClient:
             "unique_patterns": min(report.unique_patterns, INT32_MAX),
             "patterns": [
                 {
-                    "signature": one.signature,
-                    "count": one.seen,
-                    "sampled_count": one.kept,
-                    "first_seen": one.first_seen,
-                    "last_seen": one.last_seen,
+                    "signature": pattern.signature,
+                    "count": pattern.seen,
+                    "sampled_count": pattern.kept,
+                    "first_seen": pattern.first_seen,
+                    "last_seen": pattern.last_seen,
                 }
-                for one in report.patterns
+                for pattern in report.patterns
             ],
         }
 
@@ -202,20 +202,20 @@ class LipServiceClient:
         if answer is not None:
             why = f" ({answer.error or f'HTTP {answer.status}'})"
         self.last_error = f"LipService {what}{why}"[:_SHOWN_CHARACTERS]
-        if self._last_words_until is None:
+        if self._report_deadline is None:
             warn_throttled(
                 "lipservice",
-                f"{self.last_error}; the last policy stays and logging goes on. Check "
-                f"LIPSERVICE_URL and LIPSERVICE_TEAM_ID.",
+                f"{self.last_error}; the last policy stays in use. Check "
+                "LIPSERVICE_URL and LIPSERVICE_TEAM_ID.",
             )
         return False
 
 
 def fetch_policy(settings: LipServiceSettings, service_name: str) -> Policy:
-    """Return the policy that the server has for a service now; waits for the answer.
+    """Fetch the policy that the server has for a service; waits for the answer.
 
     Raises:
-        PolicyError: There is none, or it cannot be used; the message says why.
+        PolicyError: There is none, or it is not usable; the message says why.
     """
     transport = _transport_to(settings)
     answer = transport.send("GET", _policy_path(settings, service_name))
@@ -247,10 +247,10 @@ def _read_policy(answer: HttpResult) -> Policy:
     except PolicyError:
         raise
     except (ValueError, RecursionError):
-        raise PolicyError("it is no JSON") from None
+        raise PolicyError("it is not JSON") from None
 
 
-def surely_not_taken(answer: HttpResult) -> bool:
+def surely_not_accepted(answer: HttpResult) -> bool:
     """Return whether a report that failed can be sent again without counting twice."""
     if answer.status is None:
         return not answer.was_sent
@@ -258,10 +258,10 @@ def surely_not_taken(answer: HttpResult) -> bool:
 
 
 class _Schedule:
-    """When something is due: at intervals with jitter, and sooner after a failure.
+    """The due time of a request: at intervals with jitter, sooner after a failure.
 
     Attributes:
-        due: The moment, by the monotonic clock.
+        due: The next due time, by the monotonic clock.
     """
 
     def __init__(
@@ -278,8 +278,8 @@ class _Schedule:
         self._backoff = Backoff(base, interval_seconds, lambda _, high: uniform(high / 2, high))
         self.due = time.monotonic() + (0.0 if due_now else self._interval())
 
-    def note(self, *, succeeded: bool) -> None:
-        """Set when it is due next, after an attempt."""
+    def reschedule(self, *, succeeded: bool) -> None:
+        """Set the next due time after an attempt."""
         self._failures = 0 if succeeded else self._failures + 1
         pause = self._backoff.delay(self._failures) if self._failures else self._interval()
         self.due = time.monotonic() + pause

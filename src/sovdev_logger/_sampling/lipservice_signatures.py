@@ -1,4 +1,4 @@
-"""The two signatures that LipService itself computes, to obey policies whose keys were made so.
+"""The two signatures that LipService computes itself, to apply policies keyed by them.
 
 Its Python client and its server normalise a message in different ways, and both in other ways than
 ``signature``. These are their steps, one after another; they run once a pattern, not once a call.
@@ -42,7 +42,7 @@ _EMPTY_AT_THE_SERVER: Final = "empty"
 
 
 def client_signature(message: str) -> str:
-    """Return the signature that LipService's Python client gives a message."""
+    """Return a message's signature as LipService's Python client computes it."""
     text = message[:MAX_CHARACTERS]
     for step, replacement in _CLIENT_STEPS:
         text = step.sub(replacement, text)
@@ -50,7 +50,7 @@ def client_signature(message: str) -> str:
 
 
 def server_signature(message: str) -> str:
-    """Return the signature that LipService's server gives a message."""
+    """Return a message's signature as LipService's server computes it."""
     text = message[:MAX_CHARACTERS].lower().strip()
     for step, replacement in _SERVER_STEPS:
         text = step.sub(replacement, text)

@@ -1,4 +1,4 @@
-"""Values in messages: how each kind is told from words, and the mask that stands for it.
+"""Masks values in messages, each by the name of its kind.
 
 Each regular expression is possessive or bounded, and begins where its kind can begin, so the time
 is linear for any text.
@@ -107,9 +107,9 @@ PLAIN: Final = (
 
 
 def _joined(masks: Iterable[Mask], first: str = "") -> re.Pattern[str]:
-    """Return all in one: the first that matches wins, and its empty group says which it was.
+    """Return one expression for all rows: the first match wins, and its empty group names it.
 
-    A look at the first character costs less than a try of each; so does one look for the start.
+    Checking the first character and the start once costs less than trying each row.
     """
     numbered = [(m.start, f"{m.regex}(?P<{m.name}_{n}>)") for n, m in enumerate(masks)]
     parts = (
@@ -161,7 +161,7 @@ _CODE_AT_THE_START: Final = re.compile(r"\W?\d{1,3}(?![\w.]*\w)")
 _CODE_IN_A_TOKEN: Final = re.compile(rf"(?i:{'|'.join(CODE_WORDS)})[\"']?[=:][\"']?\d{{1,3}}(?!\w)")
 
 
-def replace_values(token: str) -> str:  # noqa: C901 - one look for each kind
+def replace_values(token: str) -> str:  # noqa: C901 - a check for each form
     """Return a token, which holds no white space, with its values masked."""
     if _UUID_ALONE.fullmatch(token):
         return "UUID"
@@ -174,26 +174,26 @@ def replace_values(token: str) -> str:  # noqa: C901 - one look for each kind
     if token.count("-") > 1:
         token = _WITH_DASHES.sub(_mask_for, token)
     if len(token) >= _SHORTEST_TOKEN:
-        token = _LONG_RUN.sub(_token_or_words, token)
+        token = _LONG_RUN.sub(_mask_token, token)
     if "/" in token or "\\" in token:
-        token = _WITH_SLASHES.sub(_mask_for, _PATH.sub(_path_or_words, token))
+        token = _WITH_SLASHES.sub(_mask_for, _PATH.sub(_mask_path, token))
     if token.count(":") > 1:
-        token = _COLON_RUN.sub(_kind_of_colon_run, token)
+        token = _COLON_RUN.sub(_mask_colon_run, token)
     if token.isalpha():
         return "N" if _is_hex(token) else token
     if token.count(".") > 1:
         token = _WITH_DOTS.sub(_mask_for, token)
-    token = _LETTERS_OF_HEX.sub(_hex_or_word, token)
+    token = _LETTERS_OF_HEX.sub(_mask_hex, token)
     return _PLAIN.sub(_mask_for, token)
 
 
 def replace_quoted(text: str) -> str:
-    """Return a text with what is in quotes replaced, except where it names a value, as in JSON."""
-    return _QUOTED.sub(_quoted_or_name, text)
+    """Return a text with quoted text masked, except for names of values, as in JSON."""
+    return _QUOTED.sub(_mask_quoted, text)
 
 
 def join_neighbours(pattern: str) -> str:
-    """Return a pattern with a date and its time as one, and lists of any length as one value."""
+    """Return a pattern with a date and its time joined, and lists of any length as one value."""
     if "DATE TIME" in pattern:
         pattern = _DATE_TIME.sub("TIMESTAMP", pattern)
     if "N, N" in pattern or "N N" in pattern or "N,N" in pattern or "D," in pattern:
@@ -202,7 +202,7 @@ def join_neighbours(pattern: str) -> str:
 
 
 def find_code(token: str) -> tuple[int, int] | None:
-    """Return where in a token such as ``status=200`` a code and its name stand."""
+    """Return the span of a code and its name in a token such as ``status=200``."""
     code = _CODE_IN_A_TOKEN.search(token)
     return code.span() if code else None
 
@@ -224,22 +224,22 @@ def _is_hex(word: str) -> bool:
     )
 
 
-def _hex_or_word(letters: re.Match[str]) -> str:
+def _mask_hex(letters: re.Match[str]) -> str:
     return "N" if _is_hex(letters[0]) else letters[0]
 
 
-def _kind_of_colon_run(run: re.Match[str]) -> str:
+def _mask_colon_run(run: re.Match[str]) -> str:
     text = run[0]
     value = text.rstrip(".,:") if not text.endswith("::") else text
     match = _WITH_COLONS.fullmatch(value)
     return text if match is None else _mask_for(match) + text[len(value) :]
 
 
-def _token_or_words(run: re.Match[str]) -> str:
-    """Tell a random text, as base64 makes it, from words that are written together.
+def _mask_token(run: re.Match[str]) -> str:
+    """Tell random text, such as base64, from words written together.
 
     In random text small and capital letters and digits change places all the time; words have
-    stretches of small letters with a vowel in them. Hex digits are left to the other kinds.
+    stretches of small letters with a vowel in them. Hex digits are left to the other masks.
     """
     text = run[0]
     bare = text.rstrip("=")
@@ -260,13 +260,13 @@ def _token_or_words(run: re.Match[str]) -> str:
     return "TOKEN" if is_random else text
 
 
-def _path_or_words(path: re.Match[str]) -> str:
+def _mask_path(path: re.Match[str]) -> str:
     """Tell ``src/main.py``, which is a path, from ``and/or`` and from dates and fractions."""
     relative = path["relative"]
     return "PATH" if relative is None or _EXTENSION.search(relative) else path[0]
 
 
-def _quoted_or_name(quoted: re.Match[str]) -> str:
+def _mask_quoted(quoted: re.Match[str]) -> str:
     return quoted[0] if quoted[1] else "QUOTED"
 
 

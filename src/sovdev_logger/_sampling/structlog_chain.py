@@ -1,4 +1,4 @@
-"""Sampling in front of structlog's processors: one decision an event, before it costs anything."""
+"""Sampling before structlog's processors: one decision an event, before any work on it."""
 
 import logging
 from collections.abc import Callable, Iterator, MutableMapping
@@ -37,8 +37,8 @@ def decide(_logger: object, method_name: str, event_dict: EventDict) -> EventDic
     return event_dict
 
 
-def hand_over(_logger: object, _method_name: str, event_dict: EventDict) -> Any:
-    """Make an event the arguments of a stdlib logger; the last processor of our own chain."""
+def to_stdlib_arguments(_logger: object, _method_name: str, event_dict: EventDict) -> Any:
+    """Convert an event to the arguments of a stdlib logger; the last processor of our chain."""
     event = event_dict.pop("event", "")
     for_logging = {name: event_dict.pop(name) for name in _FOR_LOGGING if name in event_dict}
     # A record's own attributes cannot be overwritten; logging would raise.
@@ -46,14 +46,14 @@ def hand_over(_logger: object, _method_name: str, event_dict: EventDict) -> Any:
     return (event,), {**for_logging, "extra": extra}
 
 
-class LastOfTheirs:
-    """The last processor of an application's chain, with the rate handed on to stdlib logging."""
+class RatePassingProcessor:
+    """Wraps the last processor of an application's chain, and passes the rate to stdlib logging."""
 
     def __init__(self, processor: Processor) -> None:
         self._processor = processor
 
     def __call__(self, logger: object, method_name: str, event_dict: EventDict) -> Any:
-        """Run the processor without the rate, and put the rate on the record, if there is one."""
+        """Run the processor without the rate, and set the rate on a stdlib record."""
         rate = event_dict.pop(RATE_ATTRIBUTE, None)
         rendered = self._processor(logger, method_name, event_dict)
         if rate is None or not isinstance(logger, logging.Logger):
@@ -71,7 +71,7 @@ class LastOfTheirs:
 
 
 def configure_structlog() -> Callable[[], None]:
-    """Put the decision in front of structlog's processors; return what takes it away again.
+    """Insert the decision before structlog's processors; return a function that removes it.
 
     A chain that the application has configured stays as it is, behind the decision. Otherwise
     events go to the stdlib logger of the same name, so that they reach its handlers.
@@ -82,7 +82,7 @@ def configure_structlog() -> Callable[[], None]:
                 structlog.stdlib.filter_by_level,
                 decide,
                 structlog.contextvars.merge_contextvars,
-                hand_over,
+                to_stdlib_arguments,
             ],
             logger_factory=structlog.stdlib.LoggerFactory(),
             wrapper_class=structlog.stdlib.BoundLogger,
@@ -106,4 +106,4 @@ def _with_decision(processors: list[Processor]) -> Iterator[Processor]:
     yield from ours[:-1]
     if ours:
         last = ours[-1]
-        yield last if isinstance(last, LastOfTheirs) else LastOfTheirs(last)
+        yield last if isinstance(last, RatePassingProcessor) else RatePassingProcessor(last)
