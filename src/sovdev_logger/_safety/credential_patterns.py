@@ -29,12 +29,12 @@ AFTER_ESCAPE = r"(?:(?<=\\[bfnrtv])|(?<=\\x[0-9a-f]{2})|(?<=\\u00[01][0-9a-f]))"
 """Where a word begins after a line break or the like that is written as an escape: with letters."""
 
 CREDENTIAL_NAME = rf"(?:{_NAME}|(?:(?<![a-z0-9_-])|{AFTER_ESCAPE})sid)"
-"""What a credential's name ends with; what comes before it (``db_``, ``X-``) does not matter."""
+"""The end of a credential's name; a prefix (``db_``, ``X-``) does not matter."""
 KEY_SUFFIX = (
     r"(?:[_\-. ]?(?:hash|value|header|confirm(?:ation)?|repeat|again|pem|base64|text|string|plain"
     r"|\d{1,4}))?"
 )
-"""What may follow the name without making it something else, as in ``password_hash``."""
+"""Suffixes with which the name still is a credential's, as in ``password_hash``."""
 
 QUERY_KEY = r"[?&](?:key|auth|pass|sig)="
 """Names that are a credential's in the query of a URL alone."""

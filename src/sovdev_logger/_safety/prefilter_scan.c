@@ -2,9 +2,8 @@
  *
  * Optional: prefilter.py has the same function for a package that was installed without a compiler.
  * The pass is a shift-and search: each bit of a state stands for one character of one part, and is
- * set while that part's characters up to it were the last ones read. It keeps the interpreter's
- * lock, as all on the way of an entry must: a daemon thread has to be able to log while the
- * interpreter ends.
+ * set while that part's characters up to it were the last ones read. It holds the interpreter's
+ * lock, as everything that handles an entry must: daemon threads log while the interpreter ends.
  */
 #define Py_LIMITED_API 0x030B0000
 #define PY_SSIZE_T_CLEAN

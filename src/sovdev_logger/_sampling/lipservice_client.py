@@ -65,7 +65,7 @@ class LipServiceClient:
         self._settings = settings
         self._service_name = service_name.replace("\0", "")[:MAX_NAME_CHARACTERS]
         self._sampler = sampler
-        self._uniform = uniform or random.Random().uniform  # noqa: S311 - jitter is no secret
+        self._uniform = uniform or random.Random().uniform  # noqa: S311 - jitter is not secret
         self._transport = _transport_to(settings)
         self.requests_failed = 0
         self.reports_uncertain = 0

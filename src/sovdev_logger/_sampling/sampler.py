@@ -82,7 +82,7 @@ class Sampler:
         self.on_new_pattern: Callable[[], object] | None = None
         self._max_patterns = max_patterns
         self._clock = clock
-        self._generator = random.Random()  # noqa: S311 - which entries are kept is no secret
+        self._generator = random.Random()  # noqa: S311 - sampling is not secret
         self._draw = chance or self._generator.random
         self._rates = _rates_for(policy)
         self._policy_since = time.monotonic()

@@ -1,4 +1,4 @@
-"""What went wrong between a client and a Logwell server."""
+"""Errors of a client of a Logwell server."""
 
 from typing import Final
 
