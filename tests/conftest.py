@@ -165,7 +165,7 @@ def _open_files() -> set[str]:
     return found
 
 
-def _wait_for(condition: Callable[[], bool], seconds: float = 5) -> None:
+def _wait_for(condition: Callable[[], bool], seconds: float = 30) -> None:
     deadline = time.monotonic() + seconds
     while not condition() and time.monotonic() < deadline:
         threading.Event().wait(0.01)
