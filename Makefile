@@ -2,7 +2,7 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 # Further interpreters, tested where they can be had.
-OTHERS := 3.12 3.13 3.14 3.15
+OTHERS ?= 3.12 3.13 3.14 3.15
 # Many tests wait for something, so three run at once on two cores.
 TOGETHER := -n 3 --dist worksteal
 # Hundreds of tests start interpreters; a third of such a start would be compiling our own modules.

@@ -2,6 +2,7 @@
 
 import gc
 import os
+import threading
 from collections.abc import Callable
 
 import pytest
@@ -12,6 +13,7 @@ from sovdev_logger._runtime.fork import (
     run_profile_after_other_hooks,
     unregister_for_fork,
 )
+from sovdev_logger._service.instance import instance
 
 
 class Owner:
@@ -57,6 +59,7 @@ def test_phases_follow_one_another_whatever_was_registered_first() -> None:
         "IDENTIFIERS",
         "TURNSTILES",
         "FILE_LOCKS",
+        "INSTANCE",
         "SAMPLERS",
         "LIPSERVICE_CLIENTS",
         "LOGWELL_CLIENTS",
@@ -104,3 +107,21 @@ def test_a_profile_is_reset_after_the_hooks_of_libraries_and_a_service_before() 
         return in_child(lambda: " ".join(resets))
 
     assert in_child(grandchild) == "service library profile"
+
+
+def test_a_child_may_initialise_while_a_thread_of_its_parent_does() -> None:
+    is_held, may_end = threading.Event(), threading.Event()
+
+    def initialise() -> None:
+        with instance.lock:
+            is_held.set()
+            may_end.wait(30)
+
+    thread = threading.Thread(target=initialise)
+    thread.start()
+    is_held.wait(30)
+    try:
+        assert in_child(lambda: str(instance.lock.acquire(timeout=1))) == "True"
+    finally:
+        may_end.set()
+        thread.join()

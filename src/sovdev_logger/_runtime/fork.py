@@ -18,12 +18,13 @@ class Phase(IntEnum):
     IDENTIFIERS = 1
     TURNSTILES = 2
     FILE_LOCKS = 3
-    SAMPLERS = 4
-    LIPSERVICE_CLIENTS = 5
-    LOGWELL_CLIENTS = 6
-    SERVICES = 7
-    ADAPTIVE_LOGGING = 8
-    PROFILE = 9
+    INSTANCE = 4
+    SAMPLERS = 5
+    LIPSERVICE_CLIENTS = 6
+    LOGWELL_CLIENTS = 7
+    SERVICES = 8
+    ADAPTIVE_LOGGING = 9
+    PROFILE = 10
 
 
 class ForkAware(Protocol):
