@@ -125,7 +125,7 @@ sys.stdin.readline()
         "SOVDEV_SPOOL_DIR": str(small_disk / "spool"),
         "SOVDEV_EXIT_TIMEOUT_SECONDS": "1",
     }
-    out, err = run(tmp_path, program(body), **variables)
+    out, err = run(tmp_path, program(body), variables)
     name, *numbers, healthy = out.splitlines()[0].split()
     logged, delivered, queued, spooled, dropped = map(int, numbers)
     assert (name, logged, delivered, dropped, healthy) == ("otlp_logs", 5000, 0, 0, "False")
@@ -137,7 +137,7 @@ sys.stdin.readline()
         run(
             tmp_path,
             program(""),
-            **{**variables, "OTEL_EXPORTER_OTLP_ENDPOINT": receiver.endpoint},
+            {**variables, "OTEL_EXPORTER_OTLP_ENDPOINT": receiver.endpoint},
         )
         received = len(set(receiver.event_ids()))
     assert received >= spooled
@@ -334,9 +334,9 @@ def test_a_certificate_that_is_mended_lets_everything_through(tmp_path: Path) ->
     with OtlpReceiver(tls=context) as receiver:
         endpoint = receiver.endpoint.replace("127.0.0.1", "localhost")
         variables["OTEL_EXPORTER_OTLP_ENDPOINT"] = endpoint
-        run(tmp_path, program(STATUS + "write(10)"), **variables)
+        run(tmp_path, program(STATUS + "write(10)"), variables)
         assert receiver.messages() == []
         variables["OTEL_EXPORTER_OTLP_CERTIFICATE"] = str(certificate)
-        _, err = run(tmp_path, program(STATUS), **variables)
+        _, err = run(tmp_path, program(STATUS), variables)
         assert len(receiver.messages()) == 10
     assert err == ""

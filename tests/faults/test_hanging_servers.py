@@ -101,7 +101,7 @@ def check_calls(tmp_path: Path, name: str, trouble: str) -> None:
             for kind, variables in (("", healthy), (trouble, troubled)):
                 folder = tmp_path / f"{kind}-{turn}"
                 folder.mkdir()
-                process = start(folder, program(BODY), **variables)
+                process = start(folder, program(BODY), variables)
                 p99[kind].append(int(finish(process)[0]))
     print("p99 in µs", {kind: [one // 1000 for one in found] for kind, found in p99.items()})
     ratio = statistics.median(p99[trouble]) / statistics.median(p99[""])

@@ -64,6 +64,6 @@ def test_nothing_is_imported_after_the_start(tmp_path: Path, outputs: str) -> No
             "LIPSERVICE_TEAM_ID": "7",
             "LIPSERVICE_PATTERN_REPORT_INTERVAL": "0.1",
         }
-        out, _ = run(tmp_path, program(BODY), **(variables if outputs == "all" else {}))
+        out, _ = run(tmp_path, program(BODY), variables if outputs == "all" else {})
     assert json.loads(out) == []
     assert json.loads((tmp_path / "child.json").read_text()) == []

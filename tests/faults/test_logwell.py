@@ -38,7 +38,7 @@ def test_all_arrive_once_and_in_order(tmp_path: Path, sized: Callable[..., int])
     assert (found.logged, found.delivered, found.repeated) == ({4 * each}, {4 * each}, 0), found
     """
     with FakeLogwell() as server:
-        run(tmp_path, program(body), LOG_TO_FILE="false", **settings(server.url))
+        run(tmp_path, program(body), settings(server.url), LOG_TO_FILE="false")
         for name in "abcd":
             own = [r["message"] for r in server.stored if r["metadata"]["function_name"] == name]
             assert same(own, [str(number) for number in range(each)])
@@ -63,7 +63,7 @@ def test_a_server_that_is_killed_and_comes_back_gets_everything(tmp_path: Path) 
     server = FakeLogwell()
     server.__enter__()
     port, stored = server.port, []
-    process = start(tmp_path, program(body), **settings(server.url, LOGWELL_FLUSH_INTERVAL="0.05"))
+    process = start(tmp_path, program(body), settings(server.url, LOGWELL_FLUSH_INTERVAL="0.05"))
     for _ in range(20):
         time.sleep(chance.uniform(0.05, 0.3))
         server.stop()
@@ -101,13 +101,13 @@ def test_the_rest_is_on_disk_and_arrives_in_the_next_run(tmp_path: Path, trouble
     else:
         server.stop()
     began = time.monotonic()
-    _, err = run(tmp_path, program(body), **settings(server.url, SOVDEV_EXIT_TIMEOUT_SECONDS="2"))
+    _, err = run(tmp_path, program(body), settings(server.url, SOVDEV_EXIT_TIMEOUT_SECONDS="2"))
     assert time.monotonic() - began < 10
     assert "they are kept in" in err
     port = server.port
     if trouble != "away":
         server.stop()
     with FakeLogwell(port) as again:
-        run(tmp_path, program("log.sovdev_flush()"), **settings(again.url))
+        run(tmp_path, program("log.sovdev_flush()"), settings(again.url))
         assert same(sorted(again.event_ids()), sorted(ids_in_file(tmp_path)))
         assert same(again.messages, [str(number) for number in range(3000)])

@@ -29,7 +29,7 @@ def entries_each(sized: Callable[..., int]) -> int:
 )
 def test_eight_processes_write_and_rotate_one_file(tmp_path: Path, entries_each: int) -> None:
     limits = {"LOG_FILE_MAX_BYTES": "1000000", "LOG_FILE_BACKUP_COUNT": "1000"}
-    processes = [start(tmp_path, WRITE, **limits) for _ in range(8)]
+    processes = [start(tmp_path, WRITE, limits) for _ in range(8)]
     for process in processes:
         assert process.stdin is not None
         process.stdin.write(f"{entries_each}\n")
@@ -48,7 +48,7 @@ def test_eight_processes_write_and_rotate_one_file(tmp_path: Path, entries_each:
 
 def test_the_number_of_backups_holds(tmp_path: Path) -> None:
     limits = {"LOG_FILE_MAX_BYTES": "100000", "LOG_FILE_BACKUP_COUNT": "3"}
-    processes = [start(tmp_path, WRITE, **limits) for _ in range(4)]
+    processes = [start(tmp_path, WRITE, limits) for _ in range(4)]
     for process in processes:
         _, err = finish(process, 60, "3000\n")
         assert (process.returncode, err) == (0, "")

@@ -194,7 +194,7 @@ def test_the_missing_extra_is_named(tmp_path: Path) -> None:
     body = 'import sys\nsys.modules["loguru"] = None\n' + INITIALISE.replace(
         "from loguru import logger\n", ""
     )
-    _, err = run(tmp_path, body, code=78, **variables(tmp_path))
+    _, err = run(tmp_path, body, variables(tmp_path), code=78)
     assert "sovdev-logger[loguru]" in err
     assert len(err.splitlines()) == 1
 
@@ -224,7 +224,7 @@ def test_all_three_ways_reach_all_outputs_once(tmp_path: Path, environment: str)
     (tmp_path / "service.py").write_text(THREE_WAYS, encoding="utf-8")
     body = 'import sys\nsys.argv = ["service.py"]\nimport runpy\n'
     body += 'runpy.run_path("service.py", run_name="__main__")\n'
-    out, err = run(tmp_path, body, **variables(tmp_path, environment))
+    out, err = run(tmp_path, body, variables(tmp_path, environment))
     expected = [
         ("INFO", "service", "work", "by sovdev"),
         ("WARNING", "service", "work", "by stdlib"),
@@ -235,9 +235,9 @@ def test_all_three_ways_reach_all_outputs_once(tmp_path: Path, environment: str)
         expected.append(("DEBUG", "service", "work", "quiet"))
     places = {}
     if environment != "production":
-        lines = [LINE.fullmatch(line) for line in err.splitlines()]
-        assert all(lines), err
-        places["terminal"] = [line for line in lines if line is not None]
+        found = [LINE.fullmatch(line) for line in err.splitlines()]
+        assert all(found), err
+        places["terminal"] = [line for line in found if line is not None]
         assert not any(line["date"] for line in places["terminal"])
     if environment != "development":
         places["file"] = app_lines(tmp_path)
@@ -273,7 +273,7 @@ def test_sinks_of_the_user_get_everything_once(tmp_path: Path) -> None:
     print(got)
     """.replace("\n    ", "\n")
     )
-    out, _ = run(tmp_path, body, **variables(tmp_path))
+    out, _ = run(tmp_path, body, variables(tmp_path))
     assert out == "['one', 'two', 'three']\n"
 
 
@@ -286,7 +286,7 @@ for say in (lambda text: log.sovdev_log("info", "f", text, None), logger.info):
     say("password=hunter2secret")
 """
     )
-    run(tmp_path, body, **variables(tmp_path))
+    run(tmp_path, body, variables(tmp_path))
     forged = "a\\n2026-01-01 00:00:00.000 | INFO | x:y:1 | forged <red>{b}</red>"
     expected = [forged, "password=[REDACTED]"] * 2 + ["orders ends"]
     assert [message for _, message in said(tmp_path)] == expected
@@ -362,7 +362,7 @@ CRASHES = {
 @pytest.mark.parametrize("crash", CRASHES)
 def test_every_end_leaves_a_record(tmp_path: Path, crash: str, environment: str) -> None:
     code, status, level, message = CRASHES[crash]
-    _, err = run(tmp_path, INITIALISE + code, code=status, **variables(tmp_path, environment))
+    _, err = run(tmp_path, INITIALISE + code, variables(tmp_path, environment), code=status)
     if environment == "development":
         lines = [found for line in err.splitlines() if (found := LINE.fullmatch(line))]
     else:
@@ -384,14 +384,14 @@ def test_every_end_leaves_a_record(tmp_path: Path, crash: str, environment: str)
 
 def test_the_record_of_an_atexit_hook_that_runs_after_all_of_ours(tmp_path: Path) -> None:
     body = "import atexit\natexit.register(lambda: 1 / 0)\n" + INITIALISE
-    run(tmp_path, body, **variables(tmp_path))
+    run(tmp_path, body, variables(tmp_path))
     (found,) = [message for level, message in said(tmp_path) if level == "CRITICAL"]
     assert re.fullmatch("uncaught ZeroDivisionError in .*<lambda>.*: division by zero", found)
 
 
 def test_a_start_that_fails_after_the_profile_is_recorded(tmp_path: Path) -> None:
     body = BEGIN + "log.sovdev_initialize_environment(peer_services=5)\n"
-    run(tmp_path, body, code=1, **variables(tmp_path))
+    run(tmp_path, body, variables(tmp_path), code=1)
     (found,) = said(tmp_path)
     assert found[0] == "CRITICAL"
     assert "uncaught TypeError: peer_services must be a mapping" in found[1]
@@ -415,7 +415,7 @@ Bad()
 raise ValueError
 """
     )
-    out, _ = run(tmp_path, body, code=1, **variables(tmp_path))
+    out, _ = run(tmp_path, body, variables(tmp_path), code=1)
     assert out == "thread hook\nunraisable hook\nmain hook\n"
     assert [level for level, _ in said(tmp_path)] == ["CRITICAL"] * 3
 
@@ -429,7 +429,7 @@ log.sovdev_initialize_environment()
 log.sovdev_log("info", "f", "once", None)
 """
     )
-    run(tmp_path, body, **variables(tmp_path))
+    run(tmp_path, body, variables(tmp_path))
     assert said(tmp_path) == [("INFO", "once"), ("INFO", "orders ends")]
 
 
@@ -464,7 +464,7 @@ logger.info("the last words")
 print("goes on")
 """
     )
-    out, err = run(tmp_path, body, code=-signal.SIGTERM, **variables(tmp_path))
+    out, err = run(tmp_path, body, variables(tmp_path), code=-signal.SIGTERM)
     assert out == ""
     messages = [message for _, message in said(tmp_path)]
     assert sorted(messages) == ["orders ends: SIGTERM", "the last words"], err
@@ -483,7 +483,7 @@ while True:
     for turn in range(20):
         folder = tmp_path / str(turn)
         folder.mkdir()
-        process = start(folder, body, **variables(folder, LOG_MAX_SIZE="100"))
+        process = start(folder, body, variables(folder, LOG_MAX_SIZE="100"))
         assert process.stdout is not None
         process.stdout.readline()
         # The moment is what the time to here makes it.
@@ -522,7 +522,7 @@ main()
 def test_secrets_of_crashing_frames_are_not_written(tmp_path: Path) -> None:
     (tmp_path / "service.py").write_text(SECRETS, encoding="utf-8")
     body = 'import runpy, sys\nrunpy.run_path("service.py", run_name="__main__")\n'
-    _, err = run(tmp_path, body, code=1, **variables(tmp_path, "testing"))
+    _, err = run(tmp_path, body, variables(tmp_path, "testing"), code=1)
     for text in (
         err,
         (tmp_path / "app" / "orders.log").read_text(),
@@ -596,7 +596,7 @@ assert codes == [0] * 4, codes
     run(
         tmp_path,
         body.replace("__main__", "main"),
-        **variables(tmp_path, LOG_FILE_PATH="", **NAMES, **sizes),
+        variables(tmp_path, LOG_FILE_PATH="", **NAMES, **sizes),
     )
     app = tmp_path / "app"
     expected = {*NAMES.values(), "orders"}
@@ -637,7 +637,7 @@ for method in ("fork", "spawn"):
     assert one.exitcode == 1
 """
     )
-    run(tmp_path, body, **variables(tmp_path))
+    run(tmp_path, body, variables(tmp_path))
     for method in ("fork", "spawn"):
         assert [level for level, _ in said(tmp_path, method)] == ["INFO", "CRITICAL"]
 
@@ -657,7 +657,7 @@ assert os.waitpid(child, 0)[1] == 0
 print(child)
 """
     )
-    out, _ = run(tmp_path, body, **variables(tmp_path))
+    out, _ = run(tmp_path, body, variables(tmp_path))
     child = int(out)
     assert said(tmp_path) == [("INFO", "parent"), ("INFO", "orders ends")]
     assert (tmp_path / "app" / f"orders-{child}.log").exists()
@@ -699,7 +699,7 @@ for thread in threads:
 """
     )
     # Rotation makes the writer slow, so that what is queued is more than a pipe holds.
-    run(tmp_path, body, **variables(tmp_path, LOG_MAX_SIZE="0.02", LOG_FILE_PATH=""))
+    run(tmp_path, body, variables(tmp_path, LOG_MAX_SIZE="0.02", LOG_FILE_PATH=""))
 
 
 @pytest.mark.parametrize(

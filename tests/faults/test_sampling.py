@@ -55,7 +55,7 @@ def test_the_totals_of_threads_and_forks_are_what_was_logged(tmp_path: Path) -> 
         assert os.waitpid(child, 0)[1] == 0
     """
     with FakeLipService() as server:
-        run(tmp_path, program(body), **settings(server, LIPSERVICE_PATTERN_REPORT_INTERVAL="0.05"))
+        run(tmp_path, program(body), settings(server, LIPSERVICE_PATTERN_REPORT_INTERVAL="0.05"))
         counts = server.counts()
         assert server.total() == 4 * 500 + 5 * 4 * 200
         assert counts[signature_of("parent did 1")][0] == 4 * 500
@@ -95,7 +95,7 @@ def assert_children_report(tmp_path: Path, method: str) -> None:
             assert child.exitcode == 0
     """
     with FakeLipService() as server:
-        run(tmp_path, program(body), **settings(server))
+        run(tmp_path, program(body), settings(server))
         assert server.total() == 150
 
 
@@ -168,7 +168,8 @@ def test_a_server_in_trouble_changes_nothing_for_the_caller(tmp_path: Path, trou
 
 def assert_nothing_changes(tmp_path: Path, trouble: str) -> None:
     with FakeLipService() as server:
-        TROUBLES.get(trouble, lambda _: None)(server)
+        if trouble in TROUBLES:
+            TROUBLES[trouble](server)
         url = "http://127.0.0.1:9" if trouble == "down" else server.url
         variables = settings(
             url,
@@ -181,8 +182,8 @@ def assert_nothing_changes(tmp_path: Path, trouble: str) -> None:
         _, err = run(
             tmp_path,
             "import time; began = time.monotonic()\n" + program(LOG_A_THOUSAND + pause + in_time),
+            variables,
             timeout_seconds=15,
-            **variables,
         )
     assert len(read_lines(tmp_path / "dev.log")) == 1000
     assert len(re.findall("LipService", err)) <= 1
@@ -198,7 +199,7 @@ def test_a_server_that_comes_back_gets_every_count(tmp_path: Path) -> None:
         process = start(
             tmp_path,
             program(body),
-            **settings(server, LIPSERVICE_PATTERN_REPORT_INTERVAL="0.05"),
+            settings(server, LIPSERVICE_PATTERN_REPORT_INTERVAL="0.05"),
         )
         assert process.stdout is not None
         assert process.stdout.readline() == "logged\n"
@@ -217,7 +218,7 @@ def test_a_reply_that_is_lost_counts_nothing_twice(tmp_path: Path) -> None:
         process = start(
             tmp_path,
             program(body),
-            **settings(
+            settings(
                 server,
                 LIPSERVICE_PATTERN_REPORT_INTERVAL="0.05",
                 LIPSERVICE_POLICY_REFRESH_INTERVAL="100",
@@ -241,7 +242,7 @@ def test_a_signal_sends_the_last_report(tmp_path: Path, number: signal.Signals) 
         + "print('logged', flush=True)\ntime.sleep(60)\n"
     )
     with FakeLipService() as server:
-        process = start(tmp_path, program(body), **settings(server))
+        process = start(tmp_path, program(body), settings(server))
         assert process.stdout is not None
         assert process.stdout.readline() == "logged\n"
         process.send_signal(number)

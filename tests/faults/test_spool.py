@@ -42,7 +42,7 @@ def segments(folder: Path) -> list[Path]:
 )
 def test_what_one_process_could_not_send_the_next_one_does(tmp_path: Path) -> None:
     spans = 'with log.sovdev_start_span("work"): pass\n'
-    _, err = run(tmp_path, log(20_000, after=spans), **DOWN)
+    _, err = run(tmp_path, log(20_000, after=spans), DOWN)
     assert "not delivered: 20000 log entries" in err
     assert f"kept in {tmp_path / 'spool'}" in err
     with OtlpReceiver() as receiver:
@@ -64,7 +64,7 @@ log.sovdev_flush()
 assert log.sovdev_status().outputs["otlp_logs"].spooled == 1000, "not on disk"
 os.kill(os.getpid(), signal.SIGKILL)
 """
-    run(tmp_path, log(1000, after=after), code=-9, **DOWN)
+    run(tmp_path, log(1000, after=after), DOWN, code=-9)
     with OtlpReceiver() as receiver:
         run(tmp_path, program(""), OTEL_EXPORTER_OTLP_ENDPOINT=receiver.endpoint)
         assert same(receiver.messages(), [f"number {number}" for number in range(1000)])
@@ -80,7 +80,7 @@ while log.sovdev_status().outputs["otlp_logs"].spooled < 100:
     time.sleep(0.01)
 os.kill(os.getpid(), signal.SIGKILL)
 """
-    run(tmp_path, log(100, after=after), code=-9, **DOWN)
+    run(tmp_path, log(100, after=after), DOWN, code=-9)
     with OtlpReceiver() as receiver:
         run(tmp_path, program(""), OTEL_EXPORTER_OTLP_ENDPOINT=receiver.endpoint)
         assert len(receiver.messages()) == 100
@@ -121,7 +121,7 @@ log.sovdev_flush()
 print("spooled", flush=True)
 sys.stdin.readline()
 """
-    process = start(tmp_path, log(100, after=after), **DOWN)
+    process = start(tmp_path, log(100, after=after), DOWN)
     assert process.stdout is not None
     assert process.stdout.readline() == "spooled\n"
     try:
@@ -141,7 +141,7 @@ sys.stdin.readline()
 )
 def test_several_processes_share_what_was_left(tmp_path: Path) -> None:
     for _ in range(6):
-        run(tmp_path, log(2000), **DOWN)
+        run(tmp_path, log(2000), DOWN)
     with OtlpReceiver() as receiver:
         processes = [
             start(tmp_path, TOGETHER, OTEL_EXPORTER_OTLP_ENDPOINT=receiver.endpoint)
@@ -195,7 +195,7 @@ print(one.spooled)
     out, err = run(
         tmp_path,
         log(10_000, after=after),
-        **DOWN,
+        DOWN,
         SOVDEV_SPOOL_MAX_BYTES=str(bound),
     )
     assert "spool" in err
@@ -214,7 +214,7 @@ print(one.spooled)
 
 
 def test_the_folder_and_its_files_are_private(tmp_path: Path) -> None:
-    run(tmp_path, log(10), **DOWN)
+    run(tmp_path, log(10), DOWN)
     for path in [tmp_path / "spool", *(tmp_path / "spool").rglob("*")]:
         assert path.stat().st_mode & 0o777 == (0o700 if path.is_dir() else 0o600), path
 
@@ -224,14 +224,14 @@ def test_it_is_where_it_was_asked_to_be_or_nowhere(tmp_path: Path) -> None:
     run(
         tmp_path,
         log(10),
-        **DOWN,
+        DOWN,
         SOVDEV_SPOOL_DIR=str(elsewhere),
     )
     assert list(elsewhere.rglob("*.segment"))
     assert not (tmp_path / "spool").exists()
     folder = tmp_path / "memory"
     folder.mkdir()
-    _, err = run(folder, log(10), **DOWN, SOVDEV_SPOOL="off")
+    _, err = run(folder, log(10), DOWN, SOVDEV_SPOOL="off")
     assert not (folder / "spool").exists()
     assert "entries were dropped: 10 by otlp_logs (not sent before the end: 10)" in err
 
@@ -246,7 +246,7 @@ def test_a_healthy_service_makes_no_folder(tmp_path: Path) -> None:
 @pytest.mark.parametrize("damage", ["torn tail", "torn head", "flipped byte", "foreign file"])
 def test_damaged_files_cost_no_more_than_what_was_damaged(tmp_path: Path, damage: str) -> None:
     after = "log.sovdev_flush()\n" + LOG.format(count=100) + "log.sovdev_flush()\n"
-    run(tmp_path, log(100, after=after), **DOWN)
+    run(tmp_path, log(100, after=after), DOWN)
     [path] = segments(tmp_path)
     data = path.read_bytes()
     kept = 100
@@ -281,7 +281,7 @@ one = log.sovdev_status().outputs["otlp_logs"]
 assert one.logged == 2050 == one.spooled + one.dropped, one
 assert dict(one.dropped_by_reason) == {{"spool unreadable": 2000 - 512}}, one
 """
-    run(tmp_path, log(2000, after=after), **DOWN)
+    run(tmp_path, log(2000, after=after), DOWN)
     with OtlpReceiver() as receiver:
         run(tmp_path, program(""), OTEL_EXPORTER_OTLP_ENDPOINT=receiver.endpoint)
         expected = [*range(512), *range(50)]

@@ -45,7 +45,7 @@ def variables(folder: Path, receiver: OtlpReceiver) -> dict[str, str]:
 
 def send(folder: Path, receiver: OtlpReceiver, code: str) -> str:
     body = "import sovdev_logger as log\nfrom celery_app import add, again, fail\n" + code
-    return run(folder, body, **variables(folder, receiver))[0]
+    return run(folder, body, variables(folder, receiver))[0]
 
 
 def outcomes(receiver: OtlpReceiver) -> Counter[str]:

@@ -13,15 +13,17 @@ import signal
 import subprocess
 import sys
 import textwrap
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
-from typing import Any
+from types import MappingProxyType
+from typing import Any, cast
 
 import pytest
 
 from support.service import environment
 
 TESTS = Path(__file__).parents[1]
+NO_VARIABLES: Mapping[str, str] = MappingProxyType({})
 HANG_SECONDS = 3.0
 """How long a mutant that has to hang is waited for."""
 
@@ -76,10 +78,8 @@ def breaks_with(**mutants: str) -> Callable[[Callable[..., None]], Callable[...,
         # pytest reads the names of fixtures from the signature.
         extra = inspect.Parameter("mutant", inspect.Parameter.KEYWORD_ONLY, annotation=str)
         signature = inspect.signature(test)
-        run_it.__signature__ = signature.replace(  # type: ignore[attr-defined]
-            parameters=[*signature.parameters.values(), extra]
-        )
-        return run_it
+        run_it.__signature__ = signature.replace(parameters=[*signature.parameters.values(), extra])
+        return cast("Callable[..., None]", run_it)  # pytest.mark makes it Any
 
     return decorate
 
@@ -121,14 +121,16 @@ def unmeasured() -> dict[str, str]:
     return {name: text for name, text in os.environ.items() if not name.startswith("COVERAGE_")}
 
 
-def start(folder: Path, program: str, **variables: str) -> "subprocess.Popen[str]":
-    """Start a program that writes its files into ``folder``."""
+def start(
+    folder: Path, program: str, variables: Mapping[str, str] = NO_VARIABLES, /, **more: str
+) -> "subprocess.Popen[str]":
+    """Start a program that writes its files into ``folder``, with ``variables`` and ``more``."""
     own = program.removeprefix(INITIALISE)
     is_measured = not any(word in own for word in ("signal.", "fork", "multiprocessing"))
     inherited = dict(os.environ) if is_measured else unmeasured()
     process = subprocess.Popen(
         [sys.executable, "-c", LIKE_A_TERMINAL + mutation() + textwrap.dedent(program)],
-        env={**inherited, "PYTHONFAULTHANDLER": "1", **environment(folder, **variables)},
+        env={**inherited, "PYTHONFAULTHANDLER": "1", **environment(folder, **variables, **more)},
         cwd=folder,
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
@@ -141,10 +143,17 @@ def start(folder: Path, program: str, **variables: str) -> "subprocess.Popen[str
 
 
 def run(
-    folder: Path, program: str, *, code: int = 0, timeout_seconds: float = 90, **variables: str
+    folder: Path,
+    program: str,
+    variables: Mapping[str, str] = NO_VARIABLES,
+    /,
+    *,
+    code: int = 0,
+    timeout_seconds: float = 90,
+    **more: str,
 ) -> tuple[str, str]:
     """Run a program to its end and return what it printed; ``code`` is the exit code to expect."""
-    process = start(folder, program, **variables)
+    process = start(folder, program, variables, **more)
     out, err = finish(process, timeout_seconds)
     assert process.returncode == code, err
     return out, err
