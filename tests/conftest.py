@@ -17,6 +17,7 @@ from opentelemetry import context as otel_context
 from sovdev_logger._entry import entry
 from sovdev_logger._entry.context import replace_request_fields
 from sovdev_logger._runtime import selflog
+from sovdev_logger._safety.json_encoding import dumps_line
 from support import schema, service
 from support.service import Started
 
@@ -90,7 +91,7 @@ def clean_environment(monkeypatch: pytest.MonkeyPatch) -> None:
 @pytest.fixture(autouse=True)
 def every_entry_satisfies_the_schema(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     """Check each line that any test's code makes against the published schema."""
-    original = entry.dumps_line
+    original = dumps_line
     wrong: list[str] = []
 
     def checked(*arguments: Any) -> bytes:

@@ -39,7 +39,7 @@ class Raises:
         raise RuntimeError("hostile")
 
     __str__ = __repr__ = __iter__ = __len__ = __bool__ = __eq__ = __int__ = __float__ = _raise
-    __hash__ = __getattr__ = __format__ = keys = items = _raise  # type: ignore[assignment]
+    __hash__ = __getattr__ = __format__ = keys = items = _raise
 
 
 class Lies:
@@ -131,7 +131,7 @@ value = st.recursive(
 
 # At full size five properties and one run of all make 10,000 hostile inputs.
 hostile = settings(
-    max_examples=20 * settings.default.max_examples,
+    max_examples=20 * settings().max_examples,
     suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large],
 )
 

@@ -4,6 +4,7 @@ import logging
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -221,7 +222,12 @@ def test_without_local_outputs_what_is_left_out_is_not_made(
     running = start(OTEL_EXPORTER_OTLP_ENDPOINT=receiver.endpoint, LOG_TO_FILE="false", **NONE)
     made = []
     original = running.service.logger._build
-    monkeypatch.setattr(running.service.logger, "_build", lambda *a: made.append(a) or original(*a))
+
+    def build(*arguments: Any) -> Any:
+        made.append(arguments)
+        return original(*arguments)
+
+    monkeypatch.setattr(running.service.logger, "_build", build)
     logging.getLogger("orders").handlers[:] = running.service.attachment.outputs
     log(10)
     assert len(made) == 1

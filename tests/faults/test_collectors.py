@@ -3,7 +3,8 @@
 import socket
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -63,6 +64,10 @@ def nothing(endpoint: str = REFUSED) -> Iterator[str]:
     yield endpoint
 
 
+def refusing(status: int) -> AbstractContextManager[str]:
+    return answering(lambda receiver: receiver.respond_with(status))
+
+
 UNKNOWN_HOST = """
 import socket
 def unknown(*a, **k): raise socket.gaierror(-2, "Name or service not known")
@@ -73,7 +78,7 @@ import socket
 socket.getaddrinfo = lambda *a, **k: time.sleep(60)
 """
 
-COLLECTORS = {
+COLLECTORS: dict[str, tuple[Callable[[], AbstractContextManager[str]], str]] = {
     "refused": (nothing, ""),
     "black hole": (black_hole, ""),
     "never answers": (lambda: silent("http"), ""),
@@ -82,7 +87,7 @@ COLLECTORS = {
     "unknown host": (lambda: nothing("http://unknown.invalid:4318"), UNKNOWN_HOST),
     "name server hangs": (lambda: nothing("http://slow.invalid:4318"), NAME_SERVER_HANGS),
     **{
-        str(status): (lambda status=status: answering(lambda r: r.respond_with(status)), "")
+        str(status): (partial(refusing, status), "")
         for status in (301, 400, 401, 413, 429, 500, 503)
     },
     "429 with Retry-After": (

@@ -148,7 +148,12 @@ def test_plain_logging_inside_a_request_has_its_trace(logged: Captured) -> None:
     undo = sovdev_capture_logging()
     try:
         app = make_app()
-        app.add_url_rule("/l", "l", lambda: logging.getLogger("x").warning("plain") or "ok")
+
+        @app.get("/l")
+        def plain_logging() -> str:
+            logging.getLogger("x").warning("plain")
+            return "ok"
+
         app.test_client().get("/l").close()
     finally:
         undo()

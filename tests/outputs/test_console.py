@@ -7,7 +7,7 @@ import os
 import signal
 import sys
 from collections.abc import Callable
-from typing import TextIO
+from typing import Any, TextIO
 
 import pytest
 from hypothesis import given
@@ -89,7 +89,8 @@ def test_columns_line_up_from_line_to_line() -> None:
 )
 def test_text_cannot_end_the_line_or_steer_the_terminal(attack: str) -> None:
     for field in ("message", "function_name", "peer_service", "trace_id"):
-        line = render(make_entry(**{field: attack}), colour=False)
+        values: dict[str, Any] = {field: attack}
+        line = render(make_entry(**values), colour=False)
         assert line.count("\n") == 1
         assert len(line.splitlines()) == 1
         assert "\x1b" not in line

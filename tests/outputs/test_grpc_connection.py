@@ -21,7 +21,7 @@ from sovdev_logger._outputs.relay.grpc_connection import (
     framed,
 )
 
-Serve = Callable[[socket.socket], None]
+Serve = Callable[[socket.socket], object]
 
 
 @contextmanager
@@ -197,7 +197,7 @@ def test_whatever_a_server_sends_ends_the_call(junk: list[bytes]) -> None:
 
 def test_a_server_that_reads_nothing_costs_the_deadline_and_no_more() -> None:
     done = threading.Event()
-    with server(lambda connection: done.wait(20) and None) as target:
+    with server(lambda connection: done.wait(20)) as target:
         connection = GrpcConnection(target, None, soon())
         connection.call("/a.B/C", {}, soon())
         began = time.monotonic()
@@ -222,7 +222,7 @@ def test_a_connection_that_went_away_meanwhile_is_noticed() -> None:
 
 def test_another_thread_can_cut_a_call_that_waits() -> None:
     done = threading.Event()
-    with server(lambda connection: done.wait(20) and None) as target:
+    with server(lambda connection: done.wait(20)) as target:
         connection = GrpcConnection(target, None, soon())
         connection.call("/a.B/C", {}, soon())
         timer = threading.Timer(0.2, connection.close)

@@ -6,6 +6,7 @@ import os
 import signal
 import stat
 import threading
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -44,18 +45,18 @@ class Log:
 
 
 @pytest.fixture
-def log(tmp_path: Path) -> "Log":
+def log(tmp_path: Path) -> Iterator[Log]:
     made = Log(tmp_path / "logs" / "app.log")
-    yield made  # type: ignore[misc]
+    yield made
     made.handler.close()
 
 
 @pytest.fixture
-def small(tmp_path: Path) -> "Log":
+def small(tmp_path: Path) -> Iterator[Log]:
     """A file that holds three entries, with two backups."""
     size = len(make_entry(message="number 0").line())
     made = Log(tmp_path / "app.log", max_bytes=3 * size, backups=2)
-    yield made  # type: ignore[misc]
+    yield made
     made.handler.close()
 
 
@@ -368,16 +369,16 @@ def test_a_handler_that_ends_the_program_has_its_last_words_in_the_file(
 ) -> None:
     def write(descriptor: int, data: bytes) -> int:
         if b"interrupted" in data:
-            log.write("last words")
-            log.handler.write_parked()
+            interrupted.write("last words")
+            interrupted.handler.write_parked()
             raise SystemExit
         return os.write(descriptor, data)
 
-    log = Log(tmp_path / "app.log", write=write)
+    interrupted = Log(tmp_path / "app.log", write=write)
     with pytest.raises(SystemExit):
-        log.write("interrupted")
-    log.handler.close()
-    assert log.messages() == ["last words"]
+        interrupted.write("interrupted")
+    interrupted.handler.close()
+    assert interrupted.messages() == ["last words"]
 
 
 def test_without_file_locks_rotation_still_works(

@@ -5,6 +5,7 @@ import logging
 import socket
 import time
 from collections.abc import Callable, Iterator
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -314,10 +315,13 @@ def test_a_rate_limit_is_waited_for(server: FakeLogwell, start_with: Start) -> N
 def test_the_wait_has_a_cap_and_a_jitter(asked: float | None, least: float, most: float) -> None:
     from sovdev_logger._settings.logwell import LogwellSettings
 
+    def choose(bound: float, _low: float, _high: float) -> float:
+        return bound
+
     settings = LogwellSettings("http://localhost", KEY)
     pauses = []
     for bound in (0.5, 1.0):
-        exporter = logwell_http.LogwellExporter(settings, lambda _l, _h, b=bound: b)
+        exporter = logwell_http.LogwellExporter(settings, partial(choose, bound))
         pauses.append(exporter._rate_limit_pause(asked))
     assert pauses == [least, most]
 
@@ -353,10 +357,10 @@ def test_over_tls(tmp_path: Path) -> None:
     """
     with FakeLogwell(tls=certificates.for_http()) as server:
         variables = {"LOGWELL_ENDPOINT": server.url, "LOGWELL_API_KEY": KEY}
-        out, _ = run(tmp_path, program(body), **variables, SOVDEV_SPOOL="off")
+        out, _ = run(tmp_path, program(body), variables, SOVDEV_SPOOL="off")
         assert server.stored == []
         assert "certificate" in out.lower(), "it is not trusted"
-        run(tmp_path, program(body), **variables, SSL_CERT_FILE=str(certificates.ca))
+        run(tmp_path, program(body), variables, SSL_CERT_FILE=str(certificates.ca))
         assert server.messages == ["x"]
 
 

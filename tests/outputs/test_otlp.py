@@ -255,7 +255,7 @@ def test_a_span_with_a_peer_is_a_client_span_with_redacted_attributes(
 def test_a_span_without_a_peer_or_error(exporting: Start, receiver: OtlpReceiver) -> None:
     exporting()
     sovdev_end_span(sovdev_start_span("plain"))
-    sovdev_end_span(sovdev_start_span("failed"), "a text")  # type: ignore[arg-type]
+    sovdev_end_span(sovdev_start_span("failed"), "a text")
     sovdev_flush()
     plain, failed = [span for _, _, _, span in receiver.spans()]
     assert (plain.kind, plain.status.code, len(plain.attributes)) == (1, 0, 0)
@@ -281,7 +281,7 @@ def test_metrics_count_every_call_also_below_the_level(
     assert total[("info", "transaction")] == 2
     assert total[("info", "job.status")] == 1
     assert sum(total.values()) == 6 + 1 + 1 + 1
-    labels = dict(metrics["sovdev_operations_total"][0][0])
+    labels = metrics["sovdev_operations_total"][0][0]
     assert set(labels) == {
         "service_name",
         "service_version",

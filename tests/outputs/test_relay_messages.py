@@ -47,7 +47,7 @@ def test_a_payload_is_read_as_it_was_written(
 
 
 @pytest.mark.parametrize(("every", "mode"), [(1, wire.ACK_PER_MESSAGE), (64, wire.ACK_BATCH)])
-def test_a_stream_is_opened_with_its_settings(every: int, mode: int) -> None:
+def test_a_stream_is_opened_with_its_settings(every: int, mode: wire.AckMode) -> None:
     message = wire.RelayEnvelope.FromString(open_envelope(relay_settings(every)))
     assert message.open == wire.StreamOpen(
         stream_id=message.open.stream_id,

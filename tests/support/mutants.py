@@ -1,6 +1,7 @@
 """The library, broken on purpose: what the fault tests have to notice."""
 
 import os
+import signal
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -9,11 +10,12 @@ from typing import Any
 
 from sovdev_logger._delivery import batch_worker, http_transport, sender, severity_queue
 from sovdev_logger._delivery.results import SendResult
-from sovdev_logger._delivery.spool import folder, spool
+from sovdev_logger._delivery.spool import spool
 from sovdev_logger._outputs import json_file
 from sovdev_logger._outputs.json_file import JsonFileHandler
 from sovdev_logger._outputs.otlp import exporter as otlp_exporter
 from sovdev_logger._runtime import fork, multiprocessing_exit, signal_handlers, turnstile
+from sovdev_logger._runtime.file_locks import FileLock
 from sovdev_logger._service import service
 
 
@@ -55,20 +57,20 @@ def rotation_has_no_lock() -> None:
     """Rotate without a lock and without looking whether somebody just did."""
 
     @contextmanager
-    def unlocked(_path: Any, _timeout_seconds: float) -> Iterator[bool]:
+    def unlocked(path: Any, timeout_seconds: float = 0) -> Iterator[bool]:
         yield True
 
-    json_file.rotation_lock = unlocked
+    json_file.rotation_lock = unlocked  # type: ignore[attr-defined]
     look = JsonFileHandler._check_path
-    JsonFileHandler._check_path = lambda self, now: (  # type: ignore[method-assign]
-        look(self, now) if self._descriptor == -1 else None
+    JsonFileHandler._check_path = lambda self, now_ns: (  # type: ignore[method-assign]
+        look(self, now_ns) if self._descriptor == -1 else None
     )
 
 
 def file_never_reopens() -> None:
     look = JsonFileHandler._check_path
-    JsonFileHandler._check_path = lambda self, now: (  # type: ignore[method-assign]
-        look(self, now) if self._descriptor == -1 else None
+    JsonFileHandler._check_path = lambda self, now_ns: (  # type: ignore[method-assign]
+        look(self, now_ns) if self._descriptor == -1 else None
     )
 
 
@@ -100,21 +102,21 @@ def exit_does_not_flush() -> None:
 def flush_ignores_its_deadline() -> None:
     original = sender.BatchSender.begin_flush
     sender.BatchSender.begin_flush = (  # type: ignore[method-assign]
-        lambda self, timeout: original(self, timeout + 6)
+        lambda self, timeout_seconds: original(self, timeout_seconds + 6)
     )
-    batch_worker.MAX_FLUSH_ATTEMPTS = 10**9
+    batch_worker.MAX_FLUSH_ATTEMPTS = 10**9  # type: ignore[attr-defined]
 
 
 def everything_counts_as_delivered() -> None:
     otlp_exporter.OtlpExporter._send = (  # type: ignore[method-assign]
-        lambda self, body, count, timeout: (
-            self._transport.post(body, timeout), SendResult(delivered=count)
+        lambda self, body, count, timeout_seconds: (
+            self._transport.post(body, timeout_seconds), SendResult(delivered=count)
         )[1]
     )  # fmt: skip
 
 
 def refused_batches_are_dropped_whole() -> None:
-    batch_worker.MAX_REJECTIONS_IN_A_ROW = 1
+    batch_worker.MAX_REJECTIONS_IN_A_ROW = 1  # type: ignore[misc]
 
 
 def spool_is_not_written() -> None:
@@ -137,7 +139,7 @@ def overflow_is_dropped() -> None:
 
 def spool_sends_twice() -> None:
     """Forget to mark what was sent."""
-    spool.Spool.done = lambda self, spooled, count: None  # type: ignore[method-assign]
+    spool.Spool.done = lambda self, spooled, item_count: None  # type: ignore[method-assign]
     remove = spool.Spool._remove
     spool.Spool._remove = lambda self, segment: (  # type: ignore[method-assign]
         self._segments.remove(segment) if not segment.pending else remove(self, segment)
@@ -146,7 +148,7 @@ def spool_sends_twice() -> None:
 
 def spool_has_no_owner() -> None:
     """Let every process take over what others own."""
-    folder.FileLock.try_acquire = lambda self: True  # type: ignore[method-assign]
+    FileLock.try_acquire = lambda self: True  # type: ignore[method-assign]
 
 
 def spool_is_not_bounded() -> None:
@@ -156,7 +158,7 @@ def spool_is_not_bounded() -> None:
 def fork_is_not_noticed() -> None:
     for phase in (fork.Phase.TURNSTILES, fork.Phase.SERVICES):
         fork._owners[phase].clear()
-        fork._owners[phase].add = lambda owner: None  # type: ignore[method-assign]
+        fork._owners[phase].add = lambda item: None  # type: ignore[method-assign]
 
 
 def session_is_inherited() -> None:
@@ -176,13 +178,13 @@ def children_do_not_flush() -> None:
     def nothing(owner: object, end: object) -> None:
         """Leave the child alone."""
 
-    service.end_with_multiprocessing_child = nothing  # type: ignore[assignment]
-    multiprocessing_exit.end_with_multiprocessing_child = nothing  # type: ignore[assignment]
+    service.end_with_multiprocessing_child = nothing  # type: ignore[attr-defined]
+    multiprocessing_exit.end_with_multiprocessing_child = nothing
 
 
 def handler_does_not_flush() -> None:
-    service.Service.flush_in_handler = lambda self, t: None  # type: ignore[method-assign]
-    service.Service.shutdown_in_handler = lambda self, t: None  # type: ignore[method-assign]
+    service.Service.flush_in_handler = lambda self, timeout_seconds: None  # type: ignore[method-assign]
+    service.Service.shutdown_in_handler = lambda self, timeout_seconds: None  # type: ignore[method-assign]
 
 
 def handler_swallows_the_signal() -> None:
@@ -190,7 +192,7 @@ def handler_swallows_the_signal() -> None:
     call = signal_handlers.SignalHandler.__call__
 
     def swallow(self: Any, number: int, frame: Any) -> None:
-        self._before = signal_handlers.signal.SIG_IGN
+        self._before = signal.SIG_IGN
         call(self, number, frame)
 
     signal_handlers.SignalHandler.__call__ = swallow  # type: ignore[method-assign]
@@ -284,7 +286,7 @@ def lipservice_sends_what_was_taken_again() -> None:
 def lipservice_runs_in_the_callers_thread() -> None:
     from sovdev_logger._sampling.lipservice_client import LipServiceClient
 
-    LipServiceClient.start = lambda self: self._fetch() and None  # type: ignore[method-assign]
+    LipServiceClient.start = lambda self: (self._fetch(), None)[1]  # type: ignore[method-assign]
 
 
 def the_pattern_table_has_a_lock() -> None:
@@ -315,8 +317,8 @@ def values_of_variables_are_shown() -> None:
     from sovdev_logger._outputs.loguru import sinks
     from sovdev_logger._profiles import runtime
 
-    runtime.redact_shown_values = lambda text, error: text
-    sinks.redact_shown_values = lambda text, error: text
+    runtime.redact_shown_values = lambda text, error: text  # type: ignore[attr-defined]
+    sinks.redact_shown_values = lambda text, error: text  # type: ignore[attr-defined]
 
 
 def child_keeps_its_parents_sinks() -> None:

@@ -166,14 +166,14 @@ class FakeRelay:
             return str(error)
         if not isinstance(entry, dict):
             return "not an object"
-        error = self.rejects(entry)
-        if error is None:
+        refusal = self.rejects(entry)
+        if refusal is None:
             self._check(payload, entry)
             with self._changed:
                 self.entries.append(entry)
                 self.ids.append(payload.id)
                 self._changed.notify_all()
-        return error
+        return refusal
 
     def _check(self, payload: Any, entry: dict[str, Any]) -> None:
         """Note what the real receiver would take in silence."""

@@ -186,7 +186,7 @@ plain = st.recursive(
 )
 
 
-@settings(max_examples=3 * settings.default.max_examples)
+@settings(max_examples=3 * settings().max_examples)
 @given(plain)
 def test_the_walk_and_the_encoder_agree_on_plain_values(value: Any) -> None:
     whole = Sanitizer(10**9, redact=False)
@@ -194,7 +194,7 @@ def test_the_walk_and_the_encoder_agree_on_plain_values(value: Any) -> None:
 
 
 @needs_orjson
-@settings(max_examples=3 * settings.default.max_examples)
+@settings(max_examples=3 * settings().max_examples)
 @given(plain)
 def test_what_both_encoders_write_reads_back_the_same(value: Any) -> None:
     assert encoding.orjson_dumps is not None
@@ -326,7 +326,7 @@ def test_a_dict_that_another_thread_changes() -> None:
         thread.join(10)
 
 
-@settings(max_examples=2 * settings.default.max_examples)
+@settings(max_examples=2 * settings().max_examples)
 @given(
     st.recursive(
         st.text(max_size=2000) | st.integers() | st.floats() | st.binary(max_size=500),
@@ -376,7 +376,7 @@ def test_a_huge_value_costs_what_its_bound_allows() -> None:
         def __len__(self) -> int:
             return 10**12
 
-        def __getitem__(self, index: Any) -> int:
+        def __getitem__(self, index: Any) -> Any:
             Endless.reads += 1
             return 7
 

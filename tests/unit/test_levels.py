@@ -17,7 +17,7 @@ def test_members_are_their_lower_case_names() -> None:
         "error",
         "fatal",
     ]
-    assert SOVDEV_LOGLEVELS.WARN == "warn"
+    assert SOVDEV_LOGLEVELS.WARN == "warn"  # type: ignore[comparison-overlap]
     assert f"{SOVDEV_LOGLEVELS.WARN}" == "warn"
 
 

@@ -3,6 +3,7 @@
 import io
 import os
 import sys
+import time
 
 import pytest
 
@@ -76,7 +77,7 @@ def test_what_changes_is_said_again_after_a_while(
     capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     now = 100.0
-    monkeypatch.setattr(selflog.time, "monotonic", lambda: now)
+    monkeypatch.setattr(time, "monotonic", lambda: now)
     for number in range(5):
         selflog.warn_throttled("key", f"{number} are late; wait.")
         now += 20

@@ -4,6 +4,7 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -280,9 +281,12 @@ def test_a_disk_that_refuses_for_long_does_not_unbound_the_memory(
     sender = make(queue_max_records=500, delay_seconds=0.001)
     assert sender._spool is not None
     refusals: list[int] = []
-    monkeypatch.setattr(
-        sender._spool, "append", lambda items, context, **_: refusals.append(1) or 0
-    )
+
+    def refuse(items: list[bytes], context: object, **_: object) -> int:
+        refusals.append(1)
+        return 0
+
+    monkeypatch.setattr(sender._spool, "append", refuse)
     server.default = DOWN
     for turn in range(40):
         put(sender, 200, turn * 200)
@@ -305,11 +309,12 @@ def test_it_does_not_spin_while_it_waits(
     monkeypatch.setattr(batch_worker, "STALL_SECONDS", 0.01)
     steps: list[int] = []
     original = batch_worker.BatchWorker._step
-    monkeypatch.setattr(
-        batch_worker.BatchWorker,
-        "_step",
-        lambda self, message: (steps.append(1), original(self, message))[1],
-    )
+
+    def step(self: batch_worker.BatchWorker, message: Any) -> None:
+        steps.append(1)
+        original(self, message)
+
+    monkeypatch.setattr(batch_worker.BatchWorker, "_step", step)
     sender = make(delay_seconds=0.01, queue_max_bytes=1000)
     server.gate.clear()
     put(sender, 10)

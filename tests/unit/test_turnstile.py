@@ -95,7 +95,12 @@ def test_threads_pass_one_at_a_time() -> None:
         inside.pop()
 
     turnstile: Turnstile[int] = Turnstile(action)
-    run_in_threads(8, lambda: [turnstile.submit(i) for i in range(500)])
+
+    def submit_many() -> None:
+        for number in range(500):
+            turnstile.submit(number)
+
+    run_in_threads(8, submit_many)
     assert most == 1
 
 
