@@ -35,7 +35,7 @@ test-all: test test-mutants test-full test-others  ## All of these: what CI runs
 soak: $(VENV)/ready  ## The long forms of the fault tests: about half an hour.
 	$(BIN)/python -m pytest -q --size soak -m 'sized and not mutant' -o timeout=1200 tests/faults
 
-check: lint types  ## Lint, format and strict types.
+check: lint types  ## Lint, format and strict types, of the tests too.
 
 lint: $(VENV)/checks
 	$(BIN)/ruff check .

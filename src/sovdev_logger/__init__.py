@@ -46,6 +46,8 @@ if TYPE_CHECKING:
     from sovdev_logger.integrations._request import sovdev_request_id
     from sovdev_logger.integrations.stdlib import sovdev_capture_logging
 
+    __version__: str
+
 __all__ = [
     "SOVDEV_LOGLEVELS",
     "ConnectionResult",
