@@ -10,7 +10,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from sovdev_logger._safety import prefilter, sanitizer
+from sovdev_logger._safety import prefilter, redaction, sanitizer
+from sovdev_logger._safety.credential_patterns import KEY_OWNERS, PASS_OWNERS
 from sovdev_logger._safety.prefilter import FLAGS, HAS_NULL, confirm
 from sovdev_logger._safety.sanitizer import Sanitizer
 from support.redaction_table import MUST_GO, MUST_STAY
@@ -69,6 +70,42 @@ def test_every_secret_is_confirmed_wherever_it_stands(text: str, _secret: str) -
     for noise in ("", "x " * 7, "æ" * 100):
         encoded = f"{noise}{text}{noise}".encode()
         assert confirm(prefilter.scan("", encoded, b""), encoded)
+
+
+def names_of_credentials() -> list[str]:
+    """Return each name that redaction knows, with each separator."""
+    owners = ("access", "refresh", "auth", "api", "bearer", "session", "id")
+    return [
+        *("password", "passwords", "passwd", "passphrase", "passcode", "passord", "pwd", "sid"),
+        *("secret", "secrets", "credential", "credentials", "token"),
+        *(
+            owner + separator + word
+            for separator in ("", "_", "-", ".", " ")
+            for owner, word in (
+                *((owner, "tokens") for owner in owners),
+                *((owner, word) for owner in KEY_OWNERS for word in ("key", "keys")),
+                *((owner, "pass") for owner in PASS_OWNERS),
+                *(("auth", "code"), ("authorization", "code")),
+                *(("sess", "id"), ("session", "id")),
+            )
+        ),
+    ]
+
+
+@pytest.mark.parametrize(
+    "form",
+    ["{0}: hunter2x1", "{0}=hunter2x1", "<{0}>hunter2x1</{0}>", "{{'{0}': 'hunter2x1'}}"],
+)
+@pytest.mark.parametrize("suffix", ["", "_hash", " value", "1"])
+def test_every_name_that_is_redacted_is_confirmed(
+    monkeypatch: pytest.MonkeyPatch, form: str, suffix: str
+) -> None:
+    may_contain_secret = prefilter.may_contain_secret
+    monkeypatch.setattr(redaction, "may_contain_secret", lambda *_: True)
+    texts = [form.format(name + suffix) for name in names_of_credentials()]
+    redacted = [text for text in texts if redaction.redact_text(text) != text]
+    assert len(redacted) > len(texts) / 2
+    assert [text for text in redacted if not may_contain_secret(text.encode())] == []
 
 
 @given(TEXTS)

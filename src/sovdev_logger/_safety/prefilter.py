@@ -55,7 +55,7 @@ _NAMES: Final = {
     "credential": "cred",
     "token": "token",
     f"key(?:{_after(KEY_OWNERS + _IN_A_QUERY, 'key')})": "key",
-    f"auth(?:orization|{SEPARATOR}?code|{_after(_IN_A_QUERY, 'auth')})": "auth",
+    f"auth(?:orization|(?:orization)?{SEPARATOR}?code|{_after(_IN_A_QUERY, 'auth')})": "auth",
     f"sess(?:ion)?{SEPARATOR}?id": "sess",
     "sid": "sid",
     "cookie": "cook",
