@@ -453,3 +453,42 @@ def test_a_worker_that_is_killed_leaves_its_spool_to_the_others(tmp_path: Path) 
             run(tmp_path, program(""), OTEL_EXPORTER_OTLP_ENDPOINT=receiver.endpoint)
         assert same(receiver.messages(), ["child"])
     finish(process, said="\n")
+
+
+FIRST_IMPORT = """
+import os
+from sovdev_logger import sovdev_initialize
+import threading
+sovdev_initialize("orders")
+is_inside, may_leave = threading.Event(), threading.Event()
+
+def start_a_thread():
+    with threading._active_limbo_lock:  # as for a moment in each start and end of a thread
+        is_inside.set()
+        may_leave.wait(30)
+
+thread = threading.Thread(target=start_a_thread)
+thread.start()
+is_inside.wait(30)
+child = os.fork()
+if child == 0:
+    os._exit(0)
+may_leave.set()
+thread.join()
+assert os.waitpid(child, 0)[1] == 0
+"""
+
+
+def test_a_fork_beside_a_starting_thread_of_a_program_that_imports_us_first(
+    tmp_path: Path,
+) -> None:
+    with OtlpReceiver() as receiver:
+        done = subprocess.run(
+            [sys.executable, "-c", FIRST_IMPORT],
+            check=False,
+            env=environment(tmp_path, OTEL_EXPORTER_OTLP_ENDPOINT=receiver.endpoint),
+            timeout=20,
+            capture_output=True,
+            text=True,
+        )
+    assert (done.returncode, done.stderr) == (0, "")

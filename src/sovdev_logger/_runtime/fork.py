@@ -1,5 +1,6 @@
 """Resets in a forked child, in one fixed order, whatever was imported or created first."""
 
+import logging  # noqa: F401 - its hook and that of threading must run before ours
 import os
 from enum import IntEnum
 from functools import partial
