@@ -395,6 +395,7 @@ def test_the_connection_can_be_tested(relay: FakeRelay, monkeypatch: pytest.Monk
     relay.refuses = (grpc.StatusCode.UNAUTHENTICATED, "who")
     result = sovdev_test_connection("relay")
     assert (result.reached, result.accepted, result.status) == (True, False, 16)
+    assert type(result.status) is int
     monkeypatch.setenv("RELAY_TARGETS", "127.0.0.1:9")
     result = sovdev_test_connection("relay")
     assert (result.reached, result.accepted, result.status) == (False, False, None)

@@ -325,3 +325,21 @@ def test_it_does_not_spin_while_it_waits(
     before = len(steps)
     threading.Event().wait(0.5)
     assert len(steps) - before < 10
+
+
+def test_a_retry_that_fills_the_spool_has_that_as_its_last_error(
+    make: Callable[..., BatchSender], server: Server, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(batch_worker, "STALL_SECONDS", 0.01)
+    server.default = SendResult(retryable=True, reason="HTTP 503", retry_after_seconds=300)
+    server.gate.clear()
+    sender = make(delay_seconds=0.01, spool_max_bytes=64 * 1024)
+    sender.put(b"x" * 40_000)
+    wait_for(server.entered.is_set)
+    for _ in range(14):  # behind the first, whose request hangs
+        sender.put(b"y" * 4_000)
+    wait_for(lambda: sender.status().spooled == 14)
+    server.gate.set()
+    wait_for(lambda: not sender.status().healthy)
+    wait_for(lambda: bool(sender.status().dropped))
+    assert "spool full" in (sender.status().last_error or "")

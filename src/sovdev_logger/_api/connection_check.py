@@ -229,7 +229,7 @@ def _check_relay(settings: Settings, timeout: float) -> ConnectionResult:
         targets,
         reached=True,
         accepted=not failures,
-        status=max(codes, default=0),
+        status=int(max(codes, default=0)),
         message=f"reached, but turned away ({details}): check RELAY_BEARER_TOKEN and RELAY_HEADERS."
         if failures
         else "reached, and the stream was opened.",

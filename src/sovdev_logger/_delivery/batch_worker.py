@@ -159,7 +159,8 @@ class BatchWorker:
 
     def _schedule_retry(self, batch: Batch, result: SendResult) -> None:
         self._failed_attempts += 1
-        self._backlog.keep(batch, result)
+        self._ledger.fail(result.reason or "failed")
+        self._backlog.keep(batch, result)  # may drop older ones: a later last error
         pause = self._backoff.delay(self._failed_attempts, result.retry_after_seconds)
         if self._requests:
             pause = min(pause, max(MAX_FLUSH_PAUSE_SECONDS, result.retry_after_seconds or 0.0))
@@ -168,7 +169,6 @@ class BatchWorker:
         self._not_before = now + (result.retry_after_seconds or 0.0)
         for request in self._requests:
             request.failures += 1
-        self._ledger.fail(result.reason or "failed")
         warn_once(
             f"retry:{self._name}:{result.reason}",
             f"{self._name} could not be delivered ({result.reason}); they are kept {self._where} "
