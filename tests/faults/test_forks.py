@@ -484,7 +484,7 @@ def test_a_fork_beside_a_starting_thread_of_a_program_that_imports_us_first(
 ) -> None:
     with OtlpReceiver() as receiver:
         done = subprocess.run(
-            [sys.executable, "-c", FIRST_IMPORT],
+            [sys.executable, "-W", "ignore::DeprecationWarning", "-c", FIRST_IMPORT],
             check=False,
             env=environment(tmp_path, OTEL_EXPORTER_OTLP_ENDPOINT=receiver.endpoint),
             timeout=20,
