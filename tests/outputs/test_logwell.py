@@ -173,6 +173,39 @@ def test_rejected_records_are_counted(
     assert "the server rejected 1 logwell records (index 1: level)" in capsys.readouterr().err
 
 
+@pytest.mark.parametrize(
+    ("body", "delivered"),
+    [
+        (b'{"accepted": 1000000000000000000000, "rejected": 0}', 3),
+        (b'{"accepted": 3, "rejected": -5}', 3),
+        (b'{"accepted": 3, "rejected": 1000000000000000000000}', 0),
+        (b'{"accepted": -3}', 0),
+        (b'{"accepted": 1}', 1),
+        (b'{"accepted": 3, "rejected": 2}', 1),
+    ],
+)
+def test_whatever_the_server_counts_the_ledger_adds_up(
+    start_with: Start, server: FakeLogwell, body: bytes, delivered: int
+) -> None:
+    start_with()
+    server.answer(200, body, times=1)
+    log(3)
+    sovdev_flush()
+    ledger = status()
+    assert (ledger.logged, ledger.delivered, ledger.dropped) == (3, delivered, 3 - delivered)
+
+
+@pytest.mark.parametrize("number", [b"true", b"NaN", b"3e0"])
+def test_what_is_no_count_is_no_answer_of_logwell(
+    start_with: Start, server: FakeLogwell, number: bytes
+) -> None:
+    start_with(SOVDEV_EXIT_TIMEOUT_SECONDS="1")
+    server.answer(200, b'{"accepted": ' + number + b"}", times=1)
+    log(3)
+    sovdev_flush()
+    assert (status().delivered, status().dropped) == (0, 0)
+
+
 def test_an_unknown_key_is_said_once_and_nothing_more_is_sent(
     start_with: Start, server: FakeLogwell, capsys: pytest.CaptureFixture[str]
 ) -> None:

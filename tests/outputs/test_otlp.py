@@ -2,6 +2,7 @@
 
 import logging
 import threading
+import time
 from collections import Counter
 from collections.abc import Callable, Iterator
 from typing import Any
@@ -476,6 +477,48 @@ def test_the_context_travels(exporting: Start, receiver: OtlpReceiver) -> None:
     sovdev_log("info", "f", "m", None)
     sovdev_flush()
     assert attributes(receiver.log_records()[0][3].attributes)["acting_user"] == "kari"
+
+
+FOREIGN_TIMES = {
+    -5.5: "1969-12-31T23:59:54.500000+00:00",
+    -59_918_400_000.0: "0071-04-06T00:00:00.000000+00:00",
+    9e9: "2255-03-14T16:00:00.000000+00:00",
+    1.2e10: "2350-04-07T21:20:00.000000+00:00",
+    2e10: "2603-10-11T11:33:20.000000+00:00",
+}
+NO_TIMES = [-1e30, 3e11, float("inf"), float("-inf"), float("nan"), None, "yesterday"]
+
+
+@pytest.mark.parametrize("created", [*FOREIGN_TIMES, *NO_TIMES])
+def test_an_entry_of_any_time_arrives(
+    exporting: Start, receiver: OtlpReceiver, created: Any
+) -> None:
+    started = exporting()
+    before = time.time_ns()
+    record = logging.makeLogRecord({"name": "orders", "msg": "old", "levelno": logging.INFO})
+    record.created = created
+    logging.getLogger("orders").handle(record)
+    sovdev_flush()
+    after = time.time_ns()
+    (sent,) = (log_record for _, _, _, log_record in receiver.log_records())
+    text = attributes(sent.attributes)["timestamp"]
+    assert text == started.last["timestamp"]
+    if created not in FOREIGN_TIMES:  # it has none, so it is from now
+        assert before <= sent.time_unix_nano == sent.observed_time_unix_nano <= after
+        return
+    assert text == FOREIGN_TIMES[created]
+    if 0 <= created * 10**9 < 2**63:
+        assert sent.time_unix_nano == sent.observed_time_unix_nano == created * 10**9
+    else:
+        assert sent.time_unix_nano == 0
+        assert before <= sent.observed_time_unix_nano <= after
+
+
+def test_a_clock_before_1970_leaves_both_times_unknown(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(time, "time_ns", lambda: -(10**18))
+    record = decode(make_entry(time_ns=-(10**18)))
+    assert (record.time_unix_nano, record.observed_time_unix_nano) == (0, 0)
+    assert attributes(record.attributes)["timestamp"] == "1938-04-24T22:13:20.000000+00:00"
 
 
 def test_an_entry_that_cannot_be_encoded_is_said(

@@ -116,6 +116,51 @@ def test_all_arrive_whatever_the_batches_are(
     assert (ledger.delivered, ledger.dropped, ledger.repeated) == (2 * count, 0, 0)
 
 
+LYING = [
+    wire.StreamAcknowledgment(last_seq=3, ok_count=2**32 - 1),
+    wire.StreamAcknowledgment(last_seq=3, ok_count=2**32 - 1, err_count=2**32 - 1),
+    wire.StreamAcknowledgment(last_seq=2**64 - 1, ok_count=3),
+    wire.StreamAcknowledgment(seq=2**64 - 1, ok_count=3),
+]
+
+
+@pytest.mark.parametrize("lie", LYING)
+@pytest.mark.parametrize("success", [True, False])
+def test_a_relay_that_acknowledges_what_it_was_not_sent_does_not_break_the_ledger(
+    start_with: Start, relay: FakeRelay, lie: wire.StreamAcknowledgment, success: bool
+) -> None:
+    start_with(RELAY_ACK_EVERY_N="1")
+    lie.success = success
+    relay.junk = lie.SerializeToString()
+    log()
+    sovdev_flush()
+    relay.junk = None
+    before = status()
+    log(3)
+    sovdev_flush()
+    ledger = status()
+    assert ledger.logged == 4 == ledger.delivered + ledger.dropped
+    assert (before.logged, before.delivered + before.dropped) == (1, 1)
+    # The honest acknowledgements that follow are waited for, and count.
+    assert ledger.repeated == 0
+    assert ledger.delivered - before.delivered == 3
+    assert relay.messages[-3:] == [f"User {number} logged in" for number in range(3)]
+
+
+def test_a_relay_that_acknowledges_one_entry_thrice_has_one(
+    start_with: Start, relay: FakeRelay
+) -> None:
+    start_with(RELAY_ACK_EVERY_N="1", RELAY_STALL_TIMEOUT="0.5")
+    relay.junk = wire.StreamAcknowledgment(success=True, seq=1).SerializeToString()
+    log(3)
+    sovdev_flush()
+    relay.junk = None
+    sovdev_flush()
+    ledger = status()
+    assert (ledger.logged, ledger.delivered, ledger.dropped) == (3, 3, 0)
+    assert ledger.repeated > 0  # the others were sent again
+
+
 def test_a_stream_goes_on_over_full_batches(start_with: Start, relay: FakeRelay) -> None:
     start_with(RELAY_MAX_IN_FLIGHT="64")
     log(640)

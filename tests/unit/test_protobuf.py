@@ -4,7 +4,14 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from sovdev_logger._delivery.protobuf import length_delimited, read_fields, read_varint, varint
+from sovdev_logger._delivery.protobuf import (
+    as_int64,
+    int64_field,
+    length_delimited,
+    read_fields,
+    read_varint,
+    varint,
+)
 
 
 @settings(deadline=None)
@@ -46,3 +53,15 @@ def test_a_number_of_a_megabyte_is_not_read_to_its_end() -> None:
 def test_fields_of_fixed_size_are_skipped() -> None:
     fixed = b"\x09" + bytes(8) + b"\x15" + bytes(4)
     assert read_fields(fixed + b"\x18\x07") == {3: 7}
+
+
+@settings(deadline=None)
+@given(st.integers(-(2**63), 2**63 - 1))
+def test_a_signed_number_is_read_as_it_was_written(number: int) -> None:
+    field = read_fields(int64_field(3, number))[3]
+    assert isinstance(field, int)
+    assert as_int64(field) == number
+
+
+def test_a_varint_of_more_than_64_bits_is_cut_as_other_readers_do() -> None:
+    assert read_varint(b"\xff" * 9 + b"\x7f", 0) == (2**64 - 1, 10)

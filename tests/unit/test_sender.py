@@ -239,6 +239,27 @@ def test_a_partial_success_is_counted_as_it_is(
     assert counts(sender) == (5, 3, 0, {"refused: partial success": 2})
 
 
+LIES = [-(2**70), -1, 0, 4, 6, 2**70]
+
+
+@pytest.mark.parametrize("is_retryable", [False, True])
+@pytest.mark.parametrize("delivered", LIES)
+def test_whatever_a_server_counts_the_ledger_adds_up(
+    make: Callable[..., BatchSender], server: Server, delivered: int, is_retryable: bool
+) -> None:
+    sender = make()
+    settled = min(max(0, delivered), 5)
+    server.answers = [
+        SendResult(delivered, retryable=is_retryable, settled=is_retryable and settled)
+    ]
+    for _ in range(5):
+        sender.put(b"x")
+    sender.flush(10)
+    logged, counted, queued, dropped = counts(sender)
+    assert (logged, queued, counted + sum(dropped.values())) == (5, 0, 5)
+    assert counted == (5 if is_retryable else settled)
+
+
 @pytest.mark.parametrize("bound", [{"queue_max_records": 8}, {"queue_max_bytes": 80}])
 def test_over_a_bound_the_oldest_go_and_are_counted(
     make: Callable[..., BatchSender],

@@ -159,6 +159,7 @@ class Backlog:
     def settle(self, batch: Batch, delivered: int, reason: str) -> None:
         """Count ``delivered`` items as delivered and the rest as dropped, for good."""
         size = len(batch.items)
+        delivered = min(max(0, delivered), size)  # whatever a server counts, the ledger adds up
         self._ledger.record(
             delivered=delivered,
             spooled=-size if batch.spooled else 0,

@@ -1,10 +1,12 @@
 """OTLP's messages, as far as entries and batches need them."""
 
+import time
 from collections.abc import Mapping, Sequence
 from struct import Struct
 from typing import Final
 
 from sovdev_logger._delivery.protobuf import (
+    as_int64,
     length_delimited,
     read_fields,
     read_varint,
@@ -14,6 +16,9 @@ from sovdev_logger._delivery.protobuf import (
 
 SCOPE_VERSION: Final = "1.0.0"
 """The version of the instrumentation scope, the same in every language."""
+
+MAX_TIME_NS: Final = 2**63 - 1
+"""The last moment, in 2262, of readers that count nanoseconds in a signed number."""
 
 _DOUBLE_VALUE: Final = Struct("<Bd")
 
@@ -62,8 +67,21 @@ def as_item(message: bytes) -> bytes:
     return b"\x12" + varint(len(message)) + message
 
 
+def native_times(time_ns: int) -> tuple[int, int]:
+    """Return the time and the observed time of a log record.
+
+    A time that OTLP cannot express, before 1970 or after 2262, is 0, which means unknown; then
+    the record is observed now. Its attribute ``timestamp`` has the time in any case.
+    """
+    if 0 <= time_ns <= MAX_TIME_NS:
+        return time_ns, time_ns
+    return 0, min(max(0, time.time_ns()), MAX_TIME_NS)
+
+
 def read_partial_success(body: bytes) -> tuple[int, str]:
     """Return how many items a server rejected and why, from its export response.
+
+    A negative number, which is none, counts as 0.
 
     Anything that is not such a response counts as no rejection: the status said 2xx.
     """
@@ -74,6 +92,6 @@ def read_partial_success(body: bytes) -> tuple[int, str]:
         return 0, ""
     rejected, reason = fields.get(1, 0), fields.get(2, b"")
     return (
-        rejected if isinstance(rejected, int) else 0,
+        max(0, as_int64(rejected)) if isinstance(rejected, int) else 0,
         reason.decode("utf-8", "replace") if isinstance(reason, bytes) else "",
     )

@@ -12,6 +12,8 @@ _FIXED32_TYPE: Final = 5
 _FIXED_SIZES: Final = {_FIXED64_TYPE: 8, _FIXED32_TYPE: 4}
 _READY_VARINTS: Final = 2048
 _MAX_VARINT_BYTES: Final = 10
+_64_BITS: Final = 2**64 - 1
+_SIGN_BIT: Final = 2**63
 
 
 def _encode_varint(number: int) -> bytes:
@@ -34,6 +36,11 @@ def varint(number: int) -> bytes:
 def varint_field(field_number: int, number: int) -> bytes:
     """Return a field that holds a non-negative number, a boolean or a member of an enum."""
     return varint(field_number << 3) + varint(number)
+
+
+def int64_field(field_number: int, number: int) -> bytes:
+    """Return a field that holds a signed number; a negative one takes ten bytes."""
+    return varint_field(field_number, number & _64_BITS)
 
 
 def length_delimited(field_number: int, payload: bytes) -> bytes:
@@ -72,10 +79,19 @@ def read_fields(message: bytes) -> dict[int, int | bytes]:
 
 
 def read_varint(message: bytes, start: int) -> tuple[int, int]:
-    """Return the varint at ``start``, and where it ends; raise ValueError when it does not."""
+    """Return the varint at ``start``, at most 64 bits of it, and where it ends.
+
+    Raises:
+        ValueError: It has no end.
+    """
     number = 0
     for index, byte in enumerate(message[start : start + _MAX_VARINT_BYTES]):
         number |= (byte & 0x7F) << 7 * index
         if byte < 0x80:  # noqa: PLR2004 - the last byte of a varint
-            return number, start + index + 1
+            return number & _64_BITS, start + index + 1
     raise ValueError("a varint without an end")
+
+
+def as_int64(number: int) -> int:
+    """Return the signed number that a varint of 64 bits stands for."""
+    return number - 2 * _SIGN_BIT if number >= _SIGN_BIT else number

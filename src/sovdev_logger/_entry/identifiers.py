@@ -13,6 +13,7 @@ _BATCH: Final = 64
 _MICROSECOND_NS: Final = 1000
 _MILLISECOND_NS: Final = 1_000_000
 _SECOND_NS: Final = 1_000_000_000
+_NO_TIME_NS: Final = -(10**30)
 _THREE_DIGITS: Final = [f"{number:03}" for number in range(1000)]
 _HEX_DIGITS: Final = 32
 _NO_TRACE: Final = "0" * _HEX_DIGITS
@@ -113,7 +114,7 @@ class Clock:
 
     def __init__(self, time_ns: Callable[[], int] = time.time_ns) -> None:
         self.time_ns = time_ns
-        self._second = (-_SECOND_NS, "")
+        self._second = (_NO_TIME_NS, "")
 
     def iso(self, now_ns: int) -> str:
         """Return nanoseconds since the epoch as ``2026-01-31T12:00:00.123456+00:00``."""
@@ -121,7 +122,8 @@ class Clock:
         since_ns = now_ns - start_ns
         if not 0 <= since_ns < _SECOND_NS:
             second, since_ns = divmod(now_ns, _SECOND_NS)
-            text = time.strftime("%Y-%m-%dT%H:%M:%S.", time.gmtime(second))
+            moment = time.gmtime(second)
+            text = f"{moment.tm_year:04}{time.strftime('-%m-%dT%H:%M:%S.', moment)}"
             self._second = (now_ns - since_ns, text)
         # Two looks into a table: writing a number with zeros before it costs twice as much.
         milliseconds = _THREE_DIGITS[since_ns // _MILLISECOND_NS]

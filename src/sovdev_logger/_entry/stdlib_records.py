@@ -20,6 +20,10 @@ _LOGGED: Final = "__sovdev_logged__"
 _SECOND_NS: Final = 1_000_000_000
 _MILLISECOND_NS: Final = 1_000_000
 
+_FIRST_SECOND: Final = -62_135_510_400
+_LAST_SECOND: Final = 253_402_214_400
+"""A day after the year 1 begins and a day before 9999 ends: ``datetime`` knows them everywhere."""
+
 _OURS: Final = frozenset({ENTRY_ATTRIBUTE, PASSED_ATTRIBUTE, RATE_ATTRIBUTE})
 
 RESERVED_ATTRIBUTES: Final = frozenset(
@@ -61,6 +65,14 @@ def set_time(record: logging.LogRecord, created: float) -> None:
     """Set when a record was created, in seconds since the epoch."""
     record.relativeCreated += (created - record.created) * 1000
     record.created = created
+
+
+def created_ns(record: logging.LogRecord, now_ns: int) -> int:
+    """Return when a record was created; ``now_ns`` where that is not a time from 1 to 9999."""
+    with suppress(Exception):  # a program may set anything
+        if _FIRST_SECOND <= record.created <= _LAST_SECOND:
+            return int(record.created * _SECOND_NS)
+    return now_ns
 
 
 def put_extra(record: logging.LogRecord, extra: Mapping[str, object]) -> None:

@@ -5,7 +5,7 @@ from opentelemetry._logs import LoggerProvider, LogRecord, SeverityNumber
 from opentelemetry.context import Context
 from opentelemetry.trace import NonRecordingSpan, SpanContext, TraceFlags
 
-from sovdev_logger._delivery.otlp_messages import SCOPE_VERSION
+from sovdev_logger._delivery.otlp_messages import SCOPE_VERSION, native_times
 from sovdev_logger._entry.entry import Entry
 from sovdev_logger._outputs.handler import EntryFactory, OutputHandler
 from sovdev_logger._runtime.selflog import warn_once
@@ -35,10 +35,11 @@ class LogsApiHandler(OutputHandler):
         attributes["response_json"] = entry.response_text.decode()
         if entry.sample_rate is not None:
             attributes["sample_rate"] = entry.sample_rate
+        time_ns, observed_ns = native_times(entry.time_ns)
         self._otel_logger.emit(
             LogRecord(
-                timestamp=entry.time_ns,
-                observed_timestamp=entry.time_ns,
+                timestamp=time_ns,
+                observed_timestamp=observed_ns,
                 context=_context(entry),
                 severity_number=SeverityNumber(entry.level.otel_severity),
                 severity_text=entry.level.severity_text,

@@ -15,7 +15,12 @@ from sovdev_logger._entry.levels import BY_EXACT_NAME, STDLIB_NUMBERS, Level, le
 from sovdev_logger._entry.log_types import TRANSACTION
 from sovdev_logger._entry.peers import PeerResolver
 from sovdev_logger._entry.sample_rate import NOT_SAMPLED
-from sovdev_logger._entry.stdlib_records import ENTRY_ATTRIBUTE, read_extra, record_from_entry
+from sovdev_logger._entry.stdlib_records import (
+    ENTRY_ATTRIBUTE,
+    created_ns,
+    read_extra,
+    record_from_entry,
+)
 from sovdev_logger._outputs.handler import OutputHandler
 from sovdev_logger._runtime.selflog import warn_once
 from sovdev_logger._safety.sanitizer import Sanitizer
@@ -203,7 +208,7 @@ class SovdevLogger:
             error,
             None,
             TRANSACTION,
-            int(record.created * 1e9),
+            created_ns(record, self._clock.time_ns()),
         )
         entry.sample_rate = rate
         if self.finds_call_site:

@@ -114,18 +114,19 @@ def logwell_transport(settings: LogwellSettings) -> HttpTransport:
 def _accepted(answer: HttpResult, count: int) -> SendResult:
     fields = _json(answer)
     accepted, rejected = fields.get("accepted"), fields.get("rejected", 0)
-    if not isinstance(accepted, int) or not isinstance(rejected, int):
+    if type(accepted) is not int or type(rejected) is not int:
         # A proxy's page must not count as delivery.
         return SendResult(
             retryable=True, retry_after_seconds=TURNED_AWAY_PAUSE_SECONDS, reason=NOT_LOGWELL
         )
-    rejected = min(max(rejected, 0), count)
+    # Whatever it counts: no more than it was sent, and what it does not claim to have is rejected.
+    delivered = max(0, min(accepted, count - max(0, rejected)))
     errors = fields.get("errors")
     reason = str(errors[0])[:_SHOWN_CHARACTERS] if isinstance(errors, list) and errors else None
     return SendResult(
-        delivered=count - rejected,
-        rejected_count=rejected,
-        reason=(reason or "rejected") if rejected else None,
+        delivered=delivered,
+        rejected_count=count - delivered,
+        reason=(reason or "rejected") if delivered < count else None,
     )
 
 

@@ -4,8 +4,10 @@ import struct
 from typing import Final
 
 from sovdev_logger._delivery.otlp_messages import (
+    MAX_TIME_NS,
     as_item,
     double_attribute,
+    native_times,
     string_attribute,
     string_value,
 )
@@ -71,10 +73,12 @@ class OtlpEncoder:
         prefix = self._prefixes.get(key)
         if prefix is None:
             prefix = self._new_prefix(key, entry)
-        time_ns = entry.time_ns
+        time_ns = observed_ns = entry.time_ns
+        if not 0 <= time_ns <= MAX_TIME_NS:
+            time_ns, observed_ns = native_times(time_ns)
         body = string_value(utf8(fields["message"] or ""))
         parts = [
-            _TIMES.pack(_TIME, time_ns, _OBSERVED_TIME, time_ns),
+            _TIMES.pack(_TIME, time_ns, _OBSERVED_TIME, observed_ns),
             prefix,
             _BODY_TAG,
             varint(len(body)),

@@ -4,6 +4,7 @@ import uuid
 from typing import Final, NamedTuple
 
 from sovdev_logger._delivery.protobuf import (
+    int64_field,
     length_delimited,
     read_fields,
     utf8,
@@ -63,7 +64,7 @@ def wrapped_payload(entry_id: str, time_ns: int, payload: bytes) -> bytes:
     return b"".join(
         (
             length_delimited(1, utf8(entry_id)),
-            length_delimited(2, varint_field(1, seconds) + varint_field(2, nanos)),
+            length_delimited(2, int64_field(1, seconds) + varint_field(2, nanos)),
             length_delimited(3, payload),
             _METADATA_AND_TYPE,
         )

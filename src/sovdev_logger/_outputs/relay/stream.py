@@ -15,6 +15,7 @@ from sovdev_logger._outputs.relay.grpc_connection import (
 )
 from sovdev_logger._outputs.relay.messages import (
     CLOSE,
+    Acknowledgement,
     envelope,
     open_envelope,
     read_acknowledgement,
@@ -80,8 +81,7 @@ class RelayStream:
             self._wait_for(lambda: self._acked >= last, deadline)
         if self.has_ended and self._acked >= last:
             self._wait_for_the_end(deadline)
-        rejected = min(self._errors - errors_before, len(items))
-        return min(self._ok - ok_before, len(items) - rejected), rejected
+        return self._ok - ok_before, self._errors - errors_before
 
     def why_it_failed(self) -> CallStatus:
         """Return how the call ended, or that nothing came."""
@@ -155,13 +155,17 @@ class RelayStream:
             if not self._is_open:
                 self._is_open = True
                 continue
-            if ack.seq:  # for one entry
-                self._acked = max(self._acked, ack.seq)
-                self._ok += bool(ack.success)
-                self._errors += not ack.success
-            else:
-                self._acked = max(self._acked, ack.last_seq)
-                self._ok += ack.ok_count
-                self._errors += ack.err_count
-            if not ack.success:
-                self.rejection = ack.message[:120]
+            self._count(ack)
+
+    def _count(self, ack: Acknowledgement) -> None:
+        """Count what a relay says of entries that it was sent and has not acknowledged before."""
+        last = min(ack.seq or ack.last_seq, self._seq)
+        newly = max(0, last - self._acked)
+        self._acked += newly
+        errors = int(not ack.success) if ack.seq else ack.err_count
+        ok = 1 - errors if ack.seq else ack.ok_count
+        errors = min(errors, newly)
+        self._errors += errors
+        self._ok += min(ok, newly - errors)
+        if not ack.success:
+            self.rejection = ack.message[:120]
