@@ -8,7 +8,14 @@ from contextlib import contextmanager
 from itertools import count
 from typing import Any
 
-from sovdev_logger._delivery import batch_worker, http_transport, sender, severity_queue
+from sovdev_logger._delivery import (
+    backlog,
+    batch_worker,
+    http_transport,
+    ledger,
+    sender,
+    severity_queue,
+)
 from sovdev_logger._delivery.results import SendResult
 from sovdev_logger._delivery.spool import spool
 from sovdev_logger._outputs import json_file
@@ -121,6 +128,20 @@ def refused_batches_are_dropped_whole() -> None:
 
 def spool_is_not_written() -> None:
     spool.Spool.append = lambda self, items, context, **_: len(items)  # type: ignore[method-assign]
+
+
+def memory_is_kept_until_full() -> None:
+    """Put on disk what fails, and what would overflow, and not what waits."""
+    backlog.MAX_SECONDS_IN_MEMORY = 10**9  # type: ignore[misc]
+
+
+def repeats_are_not_counted() -> None:
+    record = ledger.Ledger.record
+
+    def forget(self: Any, *, repeated: int = 0, **given: Any) -> None:
+        record(self, **given)
+
+    ledger.Ledger.record = forget  # type: ignore[method-assign]
 
 
 def lanes_are_one() -> None:

@@ -71,6 +71,7 @@ class OtlpReceiver:
         self._base = f"/{uuid4().hex[:8]}"
         self.forget_requests = False
         self.refuses: Callable[[bytes], bool] | None = None
+        self.records_per_second: float | None = None
         self._answers: list[Answer] = []
         self._changed = threading.Condition()
         self._leaving = threading.Event()
@@ -135,6 +136,15 @@ class OtlpReceiver:
         def wait(_: BaseHTTPRequestHandler) -> bool:
             self._leaving.wait(60)
             return True
+
+        self.behave(wait)
+
+    def answer_after(self, seconds: float) -> None:
+        """Take requests and answer each after a while."""
+
+        def wait(_: BaseHTTPRequestHandler) -> bool:
+            self._leaving.wait(seconds)
+            return False
 
         self.behave(wait)
 
@@ -230,6 +240,8 @@ class OtlpReceiver:
             return
         if self.refuses is not None and self.refuses(raw):
             answer = Answer(400)
+        if self.records_per_second is not None:
+            self._leaving.wait(raw.count(b"event_id") / self.records_per_second)
         if answer.status < 300:
             self._keep(handler, raw)
         handler.send_response(answer.status)

@@ -4,6 +4,7 @@ Failed batches come first, then spooled ones, those that the spool refused, and 
 One thread uses it at a time. It knows where each item is and updates the ledger when that changes.
 """
 
+import math
 import time
 from collections import deque
 from collections.abc import Sequence
@@ -14,12 +15,21 @@ from typing import Final
 from sovdev_logger._delivery.exporter import Exporter
 from sovdev_logger._delivery.ledger import NOT_SENT, Ledger
 from sovdev_logger._delivery.results import SendResult
-from sovdev_logger._delivery.severity_queue import SeverityQueue
+from sovdev_logger._delivery.severity_queue import PutTimes, SeverityQueue
 from sovdev_logger._delivery.spool.spool import Spool, Spooled
 from sovdev_logger._runtime.selflog import warn_once
 
 _HIGH_FILL_LEVEL: Final = 0.75
 _LOW_FILL_LEVEL: Final = 0.5
+
+MAX_SECONDS_IN_MEMORY: Final = 0.9
+"""What waits longer is on disk: a second, less what it takes to notice and to write."""
+
+_SECONDS_TO_ANSWER: Final = 0.15
+"""A server that answers a batch within this time after its delay costs no disk."""
+
+_SECONDS_BETWEEN_PASSES: Final = 0.1
+_SECONDS_UNTIL_USABLE: Final = 1.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,7 +44,7 @@ class BatchLimits:
 
     max_records: int = 512
     max_bytes: int = 4 * 1024 * 1024
-    delay_seconds: float = 1.0
+    delay_seconds: float = 0.75
 
 
 @dataclass(slots=True, eq=False)
@@ -43,12 +53,14 @@ class Batch:
 
     Attributes:
         is_fragment: Whether it is part of a batch that the server rejected or answered in part.
+        put_at: When the oldest of its items was put, if they come from the queue.
     """
 
     items: Sequence[bytes]
     context: bytes
     spooled: Spooled | None = None
     is_fragment: bool = False
+    put_at: float = math.inf
 
     def bisect(self) -> "tuple[Batch, Batch]":
         """Return its two halves."""
@@ -58,8 +70,8 @@ class Batch:
         """Return the items before ``index``, and the rest."""
         first, second = self.items[:index], self.items[index:]
         return (
-            Batch(first, self.context, self.spooled, is_fragment=True),
-            Batch(second, self.context, self.spooled, is_fragment=True),
+            Batch(first, self.context, self.spooled, is_fragment=True, put_at=self.put_at),
+            Batch(second, self.context, self.spooled, is_fragment=True, put_at=self.put_at),
         )
 
 
@@ -77,7 +89,6 @@ class Backlog:
     Attributes:
         accepted_count: Items that left the queue, or were recovered, in the order in which they
             are sent.
-        due_at: When the oldest item in the queue has waited long enough; None when it is empty.
     """
 
     def __init__(
@@ -90,13 +101,15 @@ class Backlog:
         limits: BatchLimits,
     ) -> None:
         self.accepted_count = 0
-        self.due_at: float | None = None
         self._name = name
         self._queue = queue
         self._exporter = exporter
         self._spool = spool
         self._ledger = ledger
         self._limits = limits
+        self._put_times = PutTimes(queue)
+        self._keep_after = max(MAX_SECONDS_IN_MEMORY, limits.delay_seconds + _SECONDS_TO_ANSWER)
+        self._passed_at = 0.0
         self._waiting: deque[Batch] = deque()
         self._unspooled: Batch | None = None  # refused by the disk, newer than what is on it
 
@@ -111,9 +124,9 @@ class Backlog:
         return len(self._queue) >= self._limits.max_records
 
     @property
-    def can_spool(self) -> bool:
-        """Whether there is a spool whose last write did not fail just now."""
-        return self._spool is not None and self._spool.is_usable
+    def due_at(self) -> float:
+        """When the oldest item in the queue has waited for others; infinity when it is empty."""
+        return (self._put_times.oldest_at or math.inf) + self._limits.delay_seconds
 
     def recover(self) -> None:
         """Recover the segments of ended processes."""
@@ -122,10 +135,9 @@ class Backlog:
             self._spool.recover()
             self.accepted_count += self._ledger.counts.recovered - before
 
-    def note_put(self) -> None:
-        """Start the delay of the first item in the queue."""
-        if self.due_at is None:
-            self.due_at = time.monotonic() + self._limits.delay_seconds
+    def note_puts(self) -> None:
+        """Note the time, by which the age of the oldest item in the queue is known."""
+        self._put_times.note(time.monotonic())
 
     def next_batch(self) -> Batch | None:
         """Return the oldest batch, None when nothing waits."""
@@ -138,8 +150,7 @@ class Backlog:
         if self._unspooled is not None:
             batch, self._unspooled = self._unspooled, None
             return batch
-        items = self._take_from_queue()
-        return Batch(items, self._exporter.context) if items else None
+        return self._take_from_queue()
 
     def accept(self, batch: Batch, result: SendResult) -> None:
         """Settle a batch that the server accepted, in whole or in part."""
@@ -171,6 +182,7 @@ class Backlog:
 
     def split(self, batch: Batch) -> None:
         """Put both halves of a batch at the end of what waits here."""
+        self.hold(batch)  # its parts may wait long
         # Both halves are tried before any quarter: a server that rejects everything shows soon.
         self._waiting.extend(batch.bisect())
 
@@ -196,25 +208,53 @@ class Backlog:
         if batch.items:
             self._waiting.appendleft(batch)
 
-    def relieve_memory(self, *, is_stuck: bool, is_urgent: bool) -> None:
-        """Spool the queue while the server does not keep up.
+    def hold(self, batch: Batch) -> None:
+        """Write a batch to disk, if possible, and keep it in memory, too."""
+        if batch.spooled is None and self._spool is not None and self._spool.is_usable:
+            batch.spooled = self._spool.hold(batch.items, batch.context)
+
+    def spool_queue(self) -> None:
+        """Spool what is in the queue."""
+        self._move_to_spool(keep_share=0.0)
+
+    def relieve_memory(self, in_flight: Batch | None, *, is_blocked: bool, is_urgent: bool) -> None:
+        """Spool what has waited long and cannot be sent now, or fills the memory.
 
         Args:
-            is_stuck: The server does not answer at the moment.
-            is_urgent: Whether to spool at once, without waiting for a full batch.
+            in_flight: The batch that the server has not answered.
+            is_blocked: Nothing can be sent now: there is such a batch, or a pause.
+            is_urgent: Whether to spool the queue at once.
         """
-        if not len(self._queue):
-            self.due_at = None
-            return
         now = time.monotonic()
-        is_due = is_urgent or self.is_full or (self.due_at or now) <= now
-        if is_stuck and is_due:
-            self._move_to_spool(keep_share=0.0)
+        is_due = is_urgent
+        if is_blocked and self.relieve_at(in_flight) <= now:
+            self._passed_at = now
+            if in_flight is not None and in_flight.put_at + self._keep_after <= now:
+                self.hold(in_flight)
+            is_due = is_due or self._queue_overdue_at <= now
+        if is_due and len(self._queue):
+            self.spool_queue()
         elif self._fill_level() > _HIGH_FILL_LEVEL:
             self._move_to_spool(keep_share=_LOW_FILL_LEVEL)
 
+    def relieve_at(self, in_flight: Batch | None) -> float:
+        """Return when to look next at what cannot be sent now; infinity when nothing waits."""
+        if self._spool is None:
+            return math.inf
+        times = [self._queue_overdue_at, self._put_times.note_at or math.inf]
+        if in_flight is not None and in_flight.spooled is None:
+            times.append(in_flight.put_at + self._keep_after)
+        pause = _SECONDS_BETWEEN_PASSES if self._spool.is_usable else _SECONDS_UNTIL_USABLE
+        return max(min(times), self._passed_at + pause)
+
+    @property
+    def _queue_overdue_at(self) -> float:
+        return (self._put_times.oldest_at or math.inf) + self._keep_after
+
     def leave_all(self, in_flight: Batch | None) -> None:
         """Spool everything for the next process, or count it as dropped."""
+        if in_flight is not None and self._spool is not None:
+            self._ledger.record(repeated=len(in_flight.items))
         started = [*([in_flight] if in_flight else []), *self._waiting]
         self._waiting.clear()
         for batch in reversed(started):
@@ -222,8 +262,8 @@ class Backlog:
         if self._unspooled is not None:
             self._leave(self._unspooled)
             self._unspooled = None
-        while items := self._take_from_queue():
-            self._leave(Batch(items, self._exporter.context))
+        while (batch_of_queue := self._take_from_queue()) is not None:
+            self._leave(batch_of_queue)
         if self._spool is not None:
             self._spool.close()
 
@@ -264,16 +304,16 @@ class Backlog:
         """Write a batch to the spool and return the part that was not written."""
         in_front = in_front and bool(spool)
         written = spool.append(batch.items, batch.context, in_front=in_front)
-        return Batch(batch.items[written:], batch.context, batch.spooled, batch.is_fragment)
+        rest = batch.items[written:]
+        return Batch(rest, batch.context, batch.spooled, batch.is_fragment, batch.put_at)
 
     def _move_to_spool(self, keep_share: float) -> None:
         spool = self._spool
         while spool is not None and spool.is_usable:
             batch = self._unspooled
+            if batch is None and self._fill_level() > keep_share:
+                batch = self._take_from_queue()
             if batch is None:
-                items = self._take_from_queue() if self._fill_level() > keep_share else []
-                batch = Batch(items, self._exporter.context)
-            if not batch.items:
                 return
             rest = self._spooled_rest(spool, batch)
             self._unspooled = rest if rest.items else None
@@ -284,8 +324,10 @@ class Backlog:
         queue = self._queue
         return max(len(queue) / queue.max_records, queue.queued_bytes / queue.max_bytes)
 
-    def _take_from_queue(self) -> list[bytes]:
+    def _take_from_queue(self) -> Batch | None:
+        now = time.monotonic()
+        put_at = self._put_times.oldest_at or now
         items = self._queue.take(self._limits.max_records, self._limits.max_bytes)
+        self._put_times.note(now)
         self.accepted_count += len(items)
-        self.due_at = time.monotonic() + self._limits.delay_seconds if len(self._queue) else None
-        return items
+        return Batch(items, self._exporter.context, put_at=put_at) if items else None

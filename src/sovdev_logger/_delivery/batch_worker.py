@@ -4,6 +4,7 @@ One thread runs it and never waits for the network: an ``ExportThread`` does. So
 in time and spools what a hanging server holds up.
 """
 
+import math
 import time
 from queue import SimpleQueue
 from typing import Final
@@ -22,7 +23,6 @@ from sovdev_logger._delivery.worker_thread import (
     FlushRequest,
     Message,
     Stop,
-    Wake,
     receive,
 )
 from sovdev_logger._runtime.selflog import warn_once
@@ -31,9 +31,6 @@ SEND_TIMEOUT_SECONDS: Final = 30.0
 
 MAX_REJECTIONS_IN_A_ROW: Final = 16
 """After so many rejected fragments of a batch in a row, the rest of it is not tried."""
-
-STALL_SECONDS: Final = 2.0
-"""After this long without an answer, the items behind a batch are spooled."""
 
 _RECOVERY_INTERVAL_SECONDS: Final = 60.0
 _MIN_ATTEMPT_SECONDS: Final = 0.05
@@ -62,7 +59,8 @@ class BatchWorker:
         self._where = f"in {spool.settings.folder}" if spool is not None else "in memory"
         self._export: ExportThread | None = None
         self._in_flight: Batch | None = None
-        self._sent_at = 0.0
+        self._is_ending = False
+        self._ends_at = math.inf
         self._requests: list[FlushRequest] = []
         self._failed_attempts = 0
         self._rejections = 0
@@ -75,23 +73,31 @@ class BatchWorker:
         self._export = ExportThread(self._name, self._exporter, channel.put)
         self._export.ensure_started()
         self._recover()
-        while True:
+        while not self._is_ending:
             message = receive(channel, self._seconds_to_wait())
-            if isinstance(message, Stop):
-                break
             try:
                 self._step(message)
             except Exception as error:  # noqa: BLE001 - nobody else delivers
                 self._warn_bug(message, error)
-            self._requests = [
-                request for request in self._requests if not self._finish_if_due(request)
-            ]
-        while (message := receive(channel, 0)) is not None:
-            self._handle_message(message)  # a last answer, a flush that came too late
+        self._wind_down(channel)
         self._export.stop()
         self.leave_all()
         for request in self._requests:
             request.finish(self.outcome(request))
+
+    def _wind_down(self, channel: SimpleQueue[Message]) -> None:
+        """Put on disk what waits; handle the answer under way, late flushes and stops."""
+        if self._in_flight is not None:
+            self._backlog.hold(self._in_flight)
+            self._backlog.spool_queue()
+        while True:
+            left = self._ends_at - time.monotonic() if self._in_flight is not None else 0.0
+            message = receive(channel, left)
+            if message is None:
+                return
+            self._handle_message(message)
+            if isinstance(message, FlushRequest) and message.ends_at is not None:
+                self._end_by(message.ends_at)
 
     def open_count(self) -> int:
         """Return how many items are in memory or on disk."""
@@ -123,11 +129,14 @@ class BatchWorker:
 
     def _step(self, message: Message | None) -> None:
         self._handle_message(message)
-        is_stalled = bool(self._in_flight) and time.monotonic() >= self._sent_at + STALL_SECONDS
+        self._backlog.note_puts()
         self._backlog.relieve_memory(
-            is_stuck=is_stalled or bool(self._failed_attempts), is_urgent=bool(self._requests)
+            self._in_flight,
+            is_blocked=self._is_blocked(),
+            is_urgent=bool(self._failed_attempts and self._requests),
         )
-        if self._in_flight is None and time.monotonic() >= self._send_at():
+        self._finish_requests()
+        if not self._is_ending and self._in_flight is None and time.monotonic() >= self._send_at():
             self._send_next()
 
     def _handle_message(self, message: Message | None) -> None:
@@ -137,8 +146,12 @@ class BatchWorker:
         elif isinstance(message, FlushRequest):
             self._requests.append(message)
             self._retry_at = self._not_before
-        elif isinstance(message, Wake):
-            self._backlog.note_put()
+        elif isinstance(message, Stop):
+            self._end_by(message.ends_at)
+
+    def _end_by(self, ends_at: float) -> None:
+        self._is_ending = True
+        self._ends_at = min(self._ends_at, ends_at)
 
     def _handle_result(self, batch: Batch, result: SendResult) -> None:
         if result.reason is not None:
@@ -207,10 +220,9 @@ class BatchWorker:
         if not batch.is_fragment:
             self._rejections = 0
         timeout = SEND_TIMEOUT_SECONDS
-        self._sent_at = time.monotonic()
         if self._requests:
-            latest = max(request.deadline for request in self._requests)
-            timeout = max(_MIN_ATTEMPT_SECONDS, min(timeout, latest - self._sent_at))
+            latest = max(request.ends_at or request.deadline for request in self._requests)
+            timeout = max(_MIN_ATTEMPT_SECONDS, min(timeout, latest - time.monotonic()))
         self._in_flight = batch
         self._export.send(batch, timeout)
 
@@ -227,23 +239,30 @@ class BatchWorker:
         if backlog.has_started:
             return self._retry_at
         if not len(self._queue):
-            return float("inf")
+            return math.inf
         if self._requests or backlog.is_full:
             return self._retry_at
-        return float("inf") if backlog.due_at is None else max(backlog.due_at, self._retry_at)
+        return max(backlog.due_at, self._retry_at)
 
     def _seconds_to_wait(self) -> float | None:
         """Return how long to wait for a message; None without a limit."""
         times: list[float] = [request.deadline for request in self._requests]
         if self._in_flight is None:
             times.append(self._send_at())
-        due_at = self._backlog.due_at
-        if due_at is not None and self._backlog.can_spool:
-            # Until then nothing is moved to disk that could still be sent.
-            start = self._sent_at + STALL_SECONDS if self._in_flight else due_at
-            times.append(max(due_at, start))
-        soonest = min(times, default=float("inf"))
-        return None if soonest == float("inf") else max(0.0, soonest - time.monotonic())
+        if self._is_blocked():
+            times.append(self._backlog.relieve_at(self._in_flight))
+        soonest = min(times, default=math.inf)
+        return None if soonest == math.inf else max(0.0, soonest - time.monotonic())
+
+    def _is_blocked(self) -> bool:
+        return self._in_flight is not None or self._retry_at > time.monotonic()
+
+    def _finish_requests(self) -> None:
+        finished = [request for request in self._requests if self._finish_if_due(request)]
+        self._requests = [request for request in self._requests if request not in finished]
+        for request in finished:
+            if request.ends_at is not None:
+                self._end_by(request.ends_at)
 
     def _finish_if_due(self, request: FlushRequest) -> bool:
         """Finish a request that is settled, failed or past its deadline; return whether it was."""

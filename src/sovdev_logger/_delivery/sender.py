@@ -22,7 +22,13 @@ _WAIT_SLICE_SECONDS: Final = 0.0005
 
 _MAX_SPOOLING_SECONDS: Final = 1.0
 _SPOOLING_SHARE: Final = 0.2
-"""Share of the time to close that is reserved for spooling the rest."""
+"""Share of the time to close that is reserved for spooling the rest.
+
+Meanwhile the last request may still be answered.
+"""
+
+_LAST_SHARE: Final = 0.25
+"""Share of the reserve that is left when the last request is not waited for any longer."""
 
 
 class Sender(Protocol):
@@ -157,12 +163,16 @@ class BatchSender:
 
     def begin_flush(self, timeout_seconds: float) -> FlushRequest:
         """Ask for an attempt at everything queued so far; wait with ``end_flush``."""
+        return self._ask(time.monotonic() + timeout_seconds)
+
+    def _ask(self, deadline: float, ends_at: float | None = None) -> FlushRequest:
         counts = self._ledger.counts
         request = FlushRequest(
             self._queue.put_count,
-            time.monotonic() + timeout_seconds,
+            deadline,
             counts.delivered,
             sum(counts.dropped.values()),
+            ends_at,
         )
         is_idle = self._worker.has_recovered and not self._worker.open_count()
         if is_idle or not self._thread.ensure_started():
@@ -190,8 +200,9 @@ class BatchSender:
     def begin_close(self, timeout_seconds: float) -> FlushRequest:
         """Accept nothing more and ask for an attempt at the rest; wait with ``end_close``."""
         self.is_closed = True
+        end = time.monotonic() + timeout_seconds
         reserve = min(_MAX_SPOOLING_SECONDS, timeout_seconds * _SPOOLING_SHARE)
-        return self.begin_flush(timeout_seconds - reserve)
+        return self._ask(end - reserve, ends_at=end - reserve * _LAST_SHARE)
 
     def end_close(self, request: FlushRequest, deadline: float) -> FlushResult:
         """Wait for the last flush, spool the rest and end the thread, by the deadline."""

@@ -9,6 +9,9 @@ from sovdev_logger._runtime.selflog import warn_once
 DEFAULT_SEVERITY: Final = 9
 """OpenTelemetry's number for info."""
 
+NOTE_SECONDS: Final = 0.1
+"""How precisely the time at which the oldest item was put is known."""
+
 _SEVERITIES_PER_LANE: Final = 4
 _LANES: Final = 6
 _FIRST_RESERVED_LANE: Final = 3
@@ -172,3 +175,38 @@ class SeverityQueue:
                 self._ordinary_put_bytes -= len(item)
             return True
         return False
+
+
+class PutTimes:
+    """Knows when the oldest item of a queue was put, without reading the clock for each put.
+
+    The taking side notes now and then how many items were put so far: they were put before.
+    """
+
+    def __init__(self, queue: SeverityQueue) -> None:
+        self._queue = queue
+        self._notes: deque[tuple[int, float]] = deque()
+
+    @property
+    def oldest_at(self) -> float | None:
+        """When the oldest item was put at the latest; None for an empty queue."""
+        return self._notes[0][1] if self._notes else None
+
+    @property
+    def note_at(self) -> float | None:
+        """When to note the items that were put since the last note; None without any."""
+        if not self._notes or self._notes[-1][0] == self._queue.put_count:
+            return None
+        return self._notes[-1][1] + NOTE_SECONDS
+
+    def note(self, now: float) -> None:
+        """Note what was put, and forget what was taken."""
+        queue, notes = self._queue, self._notes
+        put_count = queue.put_count
+        if not len(queue):
+            notes.clear()
+            return
+        while notes and not queue.holds_any_up_to(notes[0][0]):
+            notes.popleft()
+        if not notes or (notes[-1][0] < put_count and notes[-1][1] + NOTE_SECONDS <= now):
+            notes.append((put_count, now))

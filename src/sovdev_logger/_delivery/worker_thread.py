@@ -5,9 +5,11 @@ own. So a flush in a signal handler that interrupted another flush, or a ``put``
 that its own thread holds.
 """
 
+import math
 import threading
 import time
 from collections.abc import Callable
+from dataclasses import dataclass
 from queue import Empty, SimpleQueue
 from typing import Final
 
@@ -29,16 +31,23 @@ class FlushRequest:
 
     Attributes:
         last_item: The number of the last item that has to leave the queue.
+        ends_at: When the worker's thread has to end after this request; None for a flush.
         settled_goal: How many items have to be settled then; set when the last one has left.
         failures: Attempts that failed since the request was made.
         delivered_before, dropped_before: The ledger when it was made.
     """
 
     def __init__(
-        self, last_item: int, deadline: float, delivered_before: int = 0, dropped_before: int = 0
+        self,
+        last_item: int,
+        deadline: float,
+        delivered_before: int = 0,
+        dropped_before: int = 0,
+        ends_at: float | None = None,
     ) -> None:
         self.last_item = last_item
         self.deadline = deadline
+        self.ends_at = ends_at
         self.delivered_before = delivered_before
         self.dropped_before = dropped_before
         self.settled_goal: int | None = None
@@ -65,8 +74,11 @@ class Wake:
     """A message that there is something to look at."""
 
 
+@dataclass(frozen=True, slots=True)
 class Stop:
-    """A message that the worker is to end."""
+    """A message that the worker is to end, by a moment of the monotonic clock."""
+
+    ends_at: float = math.inf
 
 
 Message = FlushRequest | Wake | Stop | Sent
@@ -103,7 +115,7 @@ class WorkerThread:
 
     def stop(self, deadline: float) -> None:
         """Ask the thread to end and wait until the deadline; a call that hangs is left alone."""
-        self.channel.put(Stop())
+        self.channel.put(Stop(deadline))
         self._thread.join(deadline)
 
     def _run_marked(self) -> None:

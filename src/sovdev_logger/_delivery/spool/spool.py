@@ -35,6 +35,9 @@ _MIDDLE: Final = 500_000_000_000
 _LARGEST_SHARE: Final = 7 / 8
 """Largest share one output may use: entries and spans cannot starve each other."""
 
+_LARGEST_HELD_SHARE: Final = 1 / 4
+"""Largest share of what is being sent: older items must not be dropped for it."""
+
 _PAUSE_AFTER_FAILURE_SECONDS: Final = 5.0
 
 
@@ -127,6 +130,31 @@ class Spool:
         if new is not None:
             new.is_sealed = True
         return written
+
+    def hold(self, items: Sequence[bytes], context: bytes) -> Spooled | None:
+        """Write items that are being sent; a later process would send them first.
+
+        They are in a segment of their own, which ``take`` does not return and lack of room does not
+        remove. Returns None if the disk refuses, or if they are too many for this spool.
+        """
+        needed = block_size(items)
+        if needed > self.settings.max_bytes * _LARGEST_HELD_SHARE:
+            return None
+        segment = None
+        try:
+            segment = self._new_segment(needed, context, in_front=True)
+            self._segments.remove(segment)
+            segment.append(items)
+            self._total_bytes += needed
+            segment.is_sealed = True
+            held = Spooled(segment, segment.next_blocks(len(items), needed))
+        except (OSError, CorruptSegmentError) as error:
+            if segment is not None:
+                self._remove(segment)
+            self._warn_unusable(error)
+            return None
+        self._ledger.record(spooled=len(items))
+        return held
 
     def take(self, max_records: int, max_bytes: int) -> Spooled | None:
         """Return the oldest items, None without any; unreadable ones are counted as dropped."""
@@ -261,9 +289,9 @@ class Spool:
             if segment is not self._in_use and not segment.path.exists():
                 self._drop(segment, SPOOL_LOST)
 
-    def _warn_unusable(self, error: OSError) -> None:
+    def _warn_unusable(self, error: OSError | CorruptSegmentError) -> None:
         self._usable_from = time.monotonic() + _PAUSE_AFTER_FAILURE_SECONDS
-        reason = error.strerror or str(error)
+        reason = (isinstance(error, OSError) and error.strerror) or str(error)
         warn_once(
             f"spool:{self._name}:{reason}",
             f"cannot write to the spool {self.settings.folder}: {reason}; {self._name} stay in "
