@@ -17,7 +17,7 @@ from typing import Any, Final
 
 from opentelemetry import context as otel_context
 
-from sovdev_logger._api.service import DEFAULT_VERSION
+from sovdev_logger._api.service import DEFAULT_VERSION, chosen_version
 from sovdev_logger._entry.context import replace_request_fields, request_fields
 from sovdev_logger._entry.entry import Entry, Identity
 from sovdev_logger._entry.identifiers import new_uuid
@@ -114,7 +114,7 @@ class _Recorder:
 @contextmanager
 def capture(
     service_name: str = DEFAULT_SERVICE_NAME,
-    service_version: str = DEFAULT_VERSION,
+    service_version: str | None = DEFAULT_VERSION,
     peer_services: Mapping[str, str] | None = None,
 ) -> Iterator[Captured]:
     """Capture what is logged inside the ``with`` block, instead of writing it anywhere.
@@ -136,9 +136,9 @@ def capture(
     otel_context.attach(otel_context.Context())
     instance.start = recorder.start
     instance.is_initialised = False
-    instance.service = recorder.start(
-        service_name, service_version, dict(peer_services or {}), Settings()
-    )
+    settings = Settings()
+    version = chosen_version(service_version, settings)
+    instance.service = recorder.start(service_name, version, dict(peer_services or {}), settings)
     try:
         yield captured
     finally:

@@ -69,7 +69,7 @@ def environment(folder: Path, **overrides: str) -> dict[str, str]:
 def start(
     folder: Path,
     name: str = "orders",
-    version: str = "1.0.0",
+    version: str | None = None,
     peers: Mapping[str, str] | None = None,
 ) -> Started:
     """Initialise with the environment as it is."""

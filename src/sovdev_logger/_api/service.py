@@ -11,13 +11,22 @@ from sovdev_logger._service.instance import instance
 
 if TYPE_CHECKING:
     from sovdev_logger._delivery.status import Status
+    from sovdev_logger._settings.service import Settings
 
-DEFAULT_VERSION: Final = "1.0.0"
+
+class _Default(str):
+    """A text whose one instance stands for an argument that was not given."""
+
+    __slots__ = ()
+
+
+DEFAULT_VERSION: Final[str] = _Default("1.0.0")
+"""Signatures show it as ``'1.0.0'``; a caller's own "1.0.0" is another object, and counts."""
 
 
 def sovdev_initialize(
     service_name: str,
-    service_version: str = DEFAULT_VERSION,
+    service_version: str | None = DEFAULT_VERSION,
     peer_services: Mapping[str, str] | None = None,
 ) -> None:
     """Start logging in this process, with the outputs that the environment configures.
@@ -29,7 +38,8 @@ def sovdev_initialize(
     Args:
         service_name: The name in every entry; the stdlib logger of this name writes to the same
             outputs.
-        service_version: Left at its default, ``SERVICE_VERSION`` of the environment is used.
+        service_version: If it is not given, None or blank: ``SERVICE_VERSION`` of the environment,
+            else ``service.version`` of ``OTEL_RESOURCE_ATTRIBUTES``, else "1.0.0".
         peer_services: Peer name to system id, usually ``PEER.mappings``.
 
     Raises:
@@ -43,7 +53,7 @@ def sovdev_initialize(
 
 def start_service_of_process(
     service_name: str,
-    service_version: str,
+    service_version: str | None,
     peer_services: Mapping[str, str] | None,
     environ: Mapping[str, str],
 ) -> None:
@@ -62,7 +72,7 @@ def start_service_of_process(
             from sovdev_logger._settings.service import read_settings  # noqa: PLC0415
 
             settings = read_settings(environ)
-            version = clean_text(_version(service_version, settings.service_version))
+            version = clean_text(chosen_version(service_version, settings))
             name = clean_text(service_name.strip())
             instance.service = instance.start(name, version, peers, settings)
             instance.is_initialised = True
@@ -173,7 +183,15 @@ def _checked_peers(peer_services: Mapping[str, str] | None) -> dict[str, str]:
     return peers
 
 
-def _version(argument: str, from_environment: str | None) -> str:
-    if argument == DEFAULT_VERSION and from_environment:
-        return from_environment
-    return str(argument).strip() or DEFAULT_VERSION
+def chosen_version(argument: str | None, settings: "Settings") -> str:
+    """Return the service's version: the argument if it was given, else what the environment says.
+
+    None and blank are not given, nor is ``DEFAULT_VERSION`` itself.
+    """
+    is_given = argument is not None and argument is not DEFAULT_VERSION
+    return (
+        (str(argument).strip() if is_given else "")
+        or settings.service_version
+        or settings.otlp.resource_attributes.get("service.version", "").strip()
+        or str(DEFAULT_VERSION)
+    )

@@ -21,7 +21,7 @@ EXIT_CODE_OF_A_WRONG_START: Final = 78
 
 
 def sovdev_initialize_environment(
-    service_version: str = DEFAULT_VERSION,
+    service_version: str | None = DEFAULT_VERSION,
     peer_services: Mapping[str, str] | None = None,
 ) -> None:
     """Start logging by the rule book of services: ``NAME_APP``, ``RUN_ENVIRONMENT`` and others.
@@ -35,7 +35,7 @@ def sovdev_initialize_environment(
     stderr says so and the process exits with code 78.
 
     Args:
-        service_version: Left at its default, ``SERVICE_VERSION`` of the environment is used.
+        service_version: As for ``sovdev_initialize``.
         peer_services: Peer name to system id, usually ``PEER.mappings``.
 
     Raises:

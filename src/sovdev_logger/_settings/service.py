@@ -93,7 +93,7 @@ class Settings:
     """A larger message, input or response is cut and marked."""
 
     service_version: str | None = variable("SERVICE_VERSION", TEXT, None)
-    """The service's version where the argument is left at its default."""
+    """The service's version where the argument is not given."""
 
     exit_timeout_seconds: float = variable("SOVDEV_EXIT_TIMEOUT_SECONDS", SECONDS, 5.0)
     """Seconds that the exit may wait for delivery."""

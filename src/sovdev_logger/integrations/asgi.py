@@ -144,7 +144,7 @@ class _MessageObserver:
 def configure_fastapi(
     app: Any,
     service_name: str | None = None,
-    service_version: str = DEFAULT_VERSION,
+    service_version: str | None = DEFAULT_VERSION,
     peer_services: Mapping[str, str] | None = None,
     *,
     resolver: Resolver | None = None,

@@ -29,7 +29,7 @@ _WORDS: Final = {
 def configure_celery(
     app: Any,
     service_name: str | None = None,
-    service_version: str = DEFAULT_VERSION,
+    service_version: str | None = DEFAULT_VERSION,
     peer_services: Mapping[str, str] | None = None,
     *,
     resolver: Callable[[Any], Any] | None = None,

@@ -22,7 +22,7 @@ _SCOPE_KEY: Final = "sovdev_logger.request"
 def init_app(
     app: Any,
     service_name: str | None = None,
-    service_version: str = DEFAULT_VERSION,
+    service_version: str | None = DEFAULT_VERSION,
     peer_services: Mapping[str, str] | None = None,
     *,
     resolver: Resolver | None = None,
