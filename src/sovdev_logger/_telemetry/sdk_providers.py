@@ -22,6 +22,7 @@ from sovdev_logger._runtime.selflog import warn_once
 from sovdev_logger._runtime.turnstile import Turnstile, TurnstileCounts
 from sovdev_logger._telemetry.counters import EntryCounts, SpanCounts
 from sovdev_logger._telemetry.instruments import Instruments
+from sovdev_logger._telemetry.start_times import StartTimes
 
 
 class SpanForwarder(SpanProcessor):
@@ -119,13 +120,18 @@ class OwnMeter:
     def export(self) -> bytes | None:
         """Return an export request of the metrics so far, None without any."""
         metrics = self._reader.get_metrics_data()
-        return None if metrics is None else encode_metrics(metrics).SerializeToString()
+        if metrics is None:
+            return None
+        request = encode_metrics(metrics)
+        self._start_times.set(request)
+        return request.SerializeToString()
 
     def reset_after_fork(self) -> None:
         """Take another provider: the parent's may hold locks that nobody is left to release."""
         self._start()
 
     def _start(self) -> None:
+        self._start_times = StartTimes()
         self._reader = InMemoryMetricReader(preferred_temporality=self._temporality)
         provider = MeterProvider(
             [self._reader], resource=_for_sdk(self._resource), shutdown_on_exit=False
