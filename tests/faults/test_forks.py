@@ -1,8 +1,5 @@
 """Forks, multiprocessing and pre-fork servers: each child is a service of its own."""
 
-import os
-import re
-import signal
 import subprocess
 import sys
 import time
@@ -11,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+from support.gunicorn import gunicorn
 from support.otlp_receiver import OtlpReceiver
 from support.processes import (
     TESTS,
@@ -363,45 +361,14 @@ def test_a_child_of_a_service_that_was_shut_down_stays_shut_down(tmp_path: Path)
         assert receiver.messages() == []
 
 
-SERVER = """
-import os
-import sovdev_logger as log
-
-log.sovdev_initialize("shop")
-log.sovdev_log("info", "preload", "preloaded", None)
-
-def application(environ, start_response):
-    log.sovdev_log("info", "request", environ["PATH_INFO"], None)
-    start_response("200 OK", [("Content-Type", "text/plain")])
-    return [str(os.getpid()).encode()]
-"""
-
-
 @breaks_with(fork_is_not_noticed="paths == ")
 def test_gunicorn_that_preloads_and_has_four_workers(tmp_path: Path) -> None:
     pytest.importorskip("gunicorn")
-    (tmp_path / "server.py").write_text(mutation() + SERVER)
     requests = 100
     with OtlpReceiver() as receiver:
-        variables = environment(tmp_path, OTEL_EXPORTER_OTLP_ENDPOINT=receiver.endpoint)
-        server = subprocess.Popen(
-            [
-                *(sys.executable, "-m", "gunicorn", "--preload", "--workers", "4"),
-                *("--bind", "127.0.0.1:0", "--graceful-timeout", "10", "server:application"),
-            ],
-            env={**unmeasured(), **variables, "PYTHONPATH": f"{tmp_path}{os.pathsep}{TESTS}"},
-            cwd=tmp_path,
-            stderr=subprocess.PIPE,
-            text=True,
-        )
-        try:
-            workers = ask(server, requests)
-            server.send_signal(signal.SIGTERM)
-            _, err = server.communicate(timeout=30)
-        finally:
-            server.kill()
-            server.communicate()
-        assert server.returncode == 0, err
+        variables = {"OTEL_EXPORTER_OTLP_ENDPOINT": receiver.endpoint}
+        with gunicorn(tmp_path, "--preload", "--workers", "4", **variables) as server:
+            workers = server.ask(requests)
         paths = sorted(message for message in receiver.messages() if message.startswith("/"))
         assert paths == sorted(f"/{number}" for number in range(requests))
         assert receiver.messages().count("preloaded") == 1
@@ -410,26 +377,6 @@ def test_gunicorn_that_preloads_and_has_four_workers(tmp_path: Path) -> None:
     assert len(sessions) == 1 + len(workers)
     written = [entry["message"] for entry in read_lines(tmp_path / "dev.log")]
     assert sorted(one for one in written if one.startswith("/")) == paths
-
-
-def ask(server: "subprocess.Popen[str]", requests: int) -> set[str]:
-    """Send requests to a server that says on stderr where it listens; return who answered."""
-    import http.client
-
-    assert server.stderr is not None
-    port = None
-    while port is None:
-        line = server.stderr.readline()
-        assert line, "the server ended"
-        found = re.search(r"Listening at: http://127\.0\.0\.1:(\d+)", line)
-        port = int(found[1]) if found else None
-    workers = set()
-    for number in range(requests):
-        connection = http.client.HTTPConnection("127.0.0.1", port, timeout=10)
-        connection.request("GET", f"/{number}")
-        workers.add(connection.getresponse().read().decode())
-        connection.close()
-    return workers
 
 
 def test_a_worker_that_is_killed_leaves_its_spool_to_the_others(tmp_path: Path) -> None:

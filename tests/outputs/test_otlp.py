@@ -170,15 +170,19 @@ def test_resource_and_scope(exporting: Start, receiver: OtlpReceiver) -> None:
     assert (scope, version) == ("orders", "1.0.0")
 
 
-def test_the_three_signals_share_one_resource(exporting: Start, receiver: OtlpReceiver) -> None:
+def test_the_three_signals_share_one_resource_but_for_the_instance(
+    exporting: Start, receiver: OtlpReceiver
+) -> None:
     exporting()
     with sovdev_start_span("work"):
         sovdev_log("info", "f", "hello", None)
     sovdev_flush()
-    resources = [receiver.log_records()[0][0], receiver.spans()[0][0]]
+    of_logs = receiver.log_records()[0][0]
+    resources = [receiver.spans()[0][0]]
     metrics = receiver._items("/v1/metrics", "resource_metrics", "scope_metrics", "metrics")
     resources += [resource for resource, _, _, _ in metrics]
-    assert all(resource == resources[0] for resource in resources)
+    instance = {"service.instance.id": of_logs["session_id"]}
+    assert all(resource == {**of_logs, **instance} for resource in resources)
     scopes = {item[1:3] for item in [*receiver.log_records(), *receiver.spans(), *metrics]}
     assert scopes == {("orders", "1.0.0")}
 

@@ -323,7 +323,7 @@ def test_a_partial_success_is_read(
     reason: str | None,
 ) -> None:
     receiver.respond_with(200, body=body)
-    exporter = OtlpExporter(HttpEndpoint(f"{receiver.endpoint}/v1/logs"), RESOURCE)
+    exporter = OtlpExporter(HttpEndpoint(f"{receiver.endpoint}/v1/logs"), RESOURCE.log_context)
     result = exporter.send([b"", b"", b""], exporter.context, 5)
     exporter.close()
     assert (result.delivered, result.rejected_count, result.reason) == (delivered, rejected, reason)
@@ -350,7 +350,7 @@ def test_what_an_answer_is_about_decides(
     retryable: bool,
     pause: float | None,
 ) -> None:
-    exporter = OtlpExporter(HttpEndpoint(f"{receiver.endpoint}/v1/logs"), RESOURCE)
+    exporter = OtlpExporter(HttpEndpoint(f"{receiver.endpoint}/v1/logs"), RESOURCE.log_context)
     receiver.respond_with(status, {"Retry-After": "3"} if status >= 429 else {})
     result = exporter.send([b"", b""], exporter.context, 5)
     exporter.close()

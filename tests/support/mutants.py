@@ -13,6 +13,7 @@ from sovdev_logger._delivery import (
     batch_worker,
     http_transport,
     ledger,
+    otlp_resource,
     sender,
     severity_queue,
 )
@@ -193,6 +194,44 @@ def session_is_inherited() -> None:
         self._resource.describe(before)
 
     service.Service.reset_after_fork = reset  # type: ignore[method-assign]
+
+
+def processes_share_an_instance() -> None:
+    original = otlp_resource.Resource.describe
+
+    def describe(self: Any, identity: Any) -> None:
+        original(self, identity)
+        self.attributes = {
+            name: text for name, text in self.attributes.items() if name != otlp_resource.INSTANCE
+        }
+
+    otlp_resource.Resource.describe = describe  # type: ignore[method-assign]
+
+
+def workers_share_the_given_instance() -> None:
+    def instance(self: Any) -> str:
+        return str(self._given_instance or self.identity.session_id)
+
+    otlp_resource.Resource._instance = instance  # type: ignore[method-assign]
+
+
+def points_start_when_the_sdk_says() -> None:
+    from sovdev_logger._telemetry.start_times import StartTimes
+
+    StartTimes.set = lambda self, request: None  # type: ignore[method-assign]
+
+
+def children_count_since_their_parents_start() -> None:
+    from sovdev_logger._telemetry.sdk_providers import OwnMeter
+
+    original = OwnMeter.reset_after_fork
+
+    def reset(self: Any) -> None:
+        before = self._start_times
+        original(self)
+        self._start_times = before
+
+    OwnMeter.reset_after_fork = reset  # type: ignore[method-assign]
 
 
 def children_do_not_flush() -> None:

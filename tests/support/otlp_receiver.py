@@ -201,6 +201,26 @@ class OtlpReceiver:
             ]
         return found
 
+    def points(self, name: str) -> list[tuple[dict[str, Any], Any]]:
+        """Return resource attributes and point of each export of a metric, in order."""
+        return [
+            (resource, point)
+            for resource, _, _, metric in self._items(
+                "/v1/metrics", "resource_metrics", "scope_metrics", "metrics"
+            )
+            if metric.name == name
+            for point in getattr(metric, metric.WhichOneof("data")).data_points
+        ]
+
+    def series(self, name: str) -> dict[tuple[str, str | None, Labels], list[int]]:
+        """Return the values of a counter as Prometheus keeps them: by job, instance and labels."""
+        found: dict[tuple[str, str | None, Labels], list[int]] = {}
+        for resource, point in self.points(name):
+            labels = Labels(attributes(point.attributes))
+            key = (resource["service.name"], resource.get("service.instance.id"), labels)
+            found.setdefault(key, []).append(point.as_int)
+        return found
+
     def messages(self) -> list[str]:
         """Return the body of each log record."""
         return [record.body.string_value for _, _, _, record in self.log_records()]

@@ -83,7 +83,7 @@ def _otlp_logs(
         from sovdev_logger._outputs.otlp.encoder import OtlpEncoder  # noqa: PLC0415
         from sovdev_logger._outputs.otlp.exporter import OtlpExporter  # noqa: PLC0415
 
-        exporter = OtlpExporter(settings.otlp.logs, resource)
+        exporter = OtlpExporter(settings.otlp.logs, resource.log_context)
         sender = BatchSender("log entries", exporter, settings=settings.delivery)
         yield _remote("otlp_logs", sender, OtlpEncoder(), entry_from_record)
 

@@ -44,7 +44,7 @@ class Telemetry:
             from sovdev_logger._outputs.otlp.exporter import OtlpExporter  # noqa: PLC0415
             from sovdev_logger._telemetry.sdk_providers import OwnTracer  # noqa: PLC0415
 
-            exporter = OtlpExporter(otlp.traces, resource)
+            exporter = OtlpExporter(otlp.traces, resource.span_context)
             self._traces = BatchSender("spans", exporter, settings=settings.delivery)
             self._own_tracer = OwnTracer(resource, self._traces)
         provider = application_meter_provider()
@@ -65,7 +65,7 @@ class Telemetry:
             self._metrics = PeriodicSender(
                 "metrics",
                 self._own_meter.export,
-                OtlpExporter(otlp.metrics, resource),
+                OtlpExporter(otlp.metrics, resource.span_context),
                 interval_seconds=otlp.metric_interval_seconds,
                 is_cumulative=not otlp.delta_temporality,
             )

@@ -90,7 +90,8 @@ SDK_DISABLED: Final = Variable("OTEL_SDK_DISABLED", FLAG, False)
 """``true``: nothing is sent over OTLP; the other outputs stay."""
 
 RESOURCE_ATTRIBUTES: Final = Variable("OTEL_RESOURCE_ATTRIBUTES", PAIRS, None)
-"""Added to the resource."""
+"""Added to the resource. ``service.version`` is the version where neither the argument nor
+``SERVICE_VERSION`` is given; ``service.instance.id`` replaces the session id as the instance."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,18 +1,22 @@
 """OTLP over HTTP: export requests, and the meaning of their answers."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Final
 
 from sovdev_logger._delivery.http_transport import HttpExporter, HttpResult, HttpTransport
 from sovdev_logger._delivery.otlp_messages import read_partial_success, wrap
-from sovdev_logger._delivery.otlp_resource import Resource
 from sovdev_logger._delivery.results import SendResult
 from sovdev_logger._delivery.verdict import judge_failure
 from sovdev_logger._settings.endpoint import HttpEndpoint
 
 
 class OtlpExporter(HttpExporter):
-    """Posts finished items or bodies."""
+    """Posts finished items or bodies.
+
+    Args:
+        endpoint: Where to.
+        context: Returns resource and scope around the items of this process.
+    """
 
     suffix: Final = ".pb"
     advice: Final = (
@@ -20,14 +24,14 @@ class OtlpExporter(HttpExporter):
         "401 and 403."
     )
 
-    def __init__(self, endpoint: HttpEndpoint, resource: Resource) -> None:
+    def __init__(self, endpoint: HttpEndpoint, context: Callable[[], bytes]) -> None:
         super().__init__(HttpTransport(endpoint))
-        self._resource = resource
+        self._context = context
 
     @property
     def context(self) -> bytes:
         """Resource and scope around the items of this process."""
-        return self._resource.context
+        return self._context()
 
     def body(self, items: Sequence[bytes], context: bytes) -> bytes:
         """Return the export request for log records or spans."""
