@@ -140,10 +140,12 @@ def test_peers_may_be_given_as_they_were_made(start: Start) -> None:
 def test_internal_cannot_be_given_another_id(
     start: Start, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    started = start(peers={"INTERNAL": "SYS9", "EMPTY": " "})
+    started = start(peers={"INTERNAL": "SYS9", "EMPTY": " ", "NONE": None})
     sovdev_log("info", "main", "hello", "INTERNAL")
     assert started.last["peer_service"] == "orders"
-    assert capsys.readouterr().err.count("is ignored") == 2
+    assert capsys.readouterr().err.count("is ignored") == 3
+    sovdev_log("info", "main", "hello", "NONE")
+    assert started.last["peer_service"] != "None"
 
 
 @pytest.mark.parametrize(

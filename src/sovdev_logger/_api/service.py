@@ -170,7 +170,7 @@ def _checked_peers(peer_services: Mapping[str, str] | None) -> dict[str, str]:
     from sovdev_logger._safety.json_values import clean_text  # noqa: PLC0415
 
     peers = {
-        clean_text(str(name)): clean_text(str(system_id)).strip()
+        clean_text(str(name)): "" if system_id is None else clean_text(str(system_id)).strip()
         for name, system_id in peer_services.items()
     }
     for name in [name for name, system_id in peers.items() if name == INTERNAL or not system_id]:
