@@ -208,6 +208,22 @@ def test_a_counter_starts_before_what_it_counts(tmp_path: Path) -> None:
     assert len(starts) == 1
 
 
+@breaks_with(points_start_when_the_sdk_says="starts == {exported}")
+def test_the_first_error_is_counted_from_the_export_before(tmp_path: Path) -> None:
+    body = """
+    log.sovdev_log("info", "f", "m", None)
+    log.sovdev_flush()
+    for _ in range(2):
+        log.sovdev_log("error", "f", "m", None)
+        log.sovdev_flush()
+    """
+    with OtlpReceiver() as receiver:
+        run(tmp_path, program(body), OTEL_EXPORTER_OTLP_ENDPOINT=receiver.endpoint)
+        exported = receiver.points(OPERATIONS)[0][1].time_unix_nano
+        starts = {point.start_time_unix_nano for _, point in receiver.points(ERRORS)}
+    assert starts == {exported}
+
+
 @breaks_with(
     points_start_when_the_sdk_says="start <= counted_from",
     children_count_since_their_parents_start="forked <= start",

@@ -80,6 +80,19 @@ def test_a_clock_that_was_set_back_makes_no_point_end_before_it_starts(started_a
     assert start_of(times, counter(160 * SECOND)) == started_at
 
 
+def test_a_series_that_is_new_starts_at_the_export_before(started_at: int) -> None:
+    def labelled(time_ns: int, level: str) -> Metric:
+        metric = counter(time_ns)
+        metric.sum.data_points[0].attributes.add(key="log_level").value.string_value = level
+        return metric
+
+    times = StartTimes()
+    assert start_of(times, labelled(101 * SECOND, "info")) == started_at
+    assert start_of(times, labelled(160 * SECOND, "error")) == 101 * SECOND
+    assert start_of(times, labelled(220 * SECOND, "info")) == started_at
+    assert start_of(times, labelled(280 * SECOND, "error")) == 101 * SECOND
+
+
 def test_a_gauge_has_no_start(started_at: int) -> None:
     point = NumberDataPoint(time_unix_nano=started_at, as_int=1)
     assert start_of(StartTimes(), Metric(gauge=Gauge(data_points=[point]))) == 0

@@ -21,26 +21,36 @@ class StartTimes:
     """
 
     def __init__(self) -> None:
-        self._counting_since_ns = self._exported_ns = time.time_ns()
+        self._exported_ns = time.time_ns()
+        self._started_ns: dict[tuple[str, bytes], int] = {}
 
     def set(self, request: ExportMetricsServiceRequest) -> None:
-        """Let cumulative points start with the counting, delta points at the previous export."""
-        exported_ns = self._exported_ns
-        for data in _sums_and_histograms(request):
+        """Let each series start when it was last known to be zero, and a delta at its interval.
+
+        In the first export that is when counting began; a cumulative series that is not in one
+        export, but in the next, was zero at the time of the former.
+        """
+        since_ns = exported_ns = self._exported_ns
+        for name, data in _sums_and_histograms(request):
             is_delta = data.aggregation_temporality == AGGREGATION_TEMPORALITY_DELTA
-            start_ns = self._exported_ns if is_delta else self._counting_since_ns
             for point in data.data_points:
+                start_ns = since_ns
+                if not is_delta:
+                    labels = b"".join(pair.SerializeToString() for pair in point.attributes)
+                    start_ns = self._started_ns.setdefault((name, labels), since_ns)
                 exported_ns = point.time_unix_nano  # one for the whole export
                 # A clock that was set back must not make a point end before it starts.
                 point.start_time_unix_nano = min(start_ns, exported_ns)
         self._exported_ns = exported_ns
 
 
-def _sums_and_histograms(request: ExportMetricsServiceRequest) -> Iterator[Sum | Histogram]:
+def _sums_and_histograms(
+    request: ExportMetricsServiceRequest,
+) -> Iterator[tuple[str, Sum | Histogram]]:
     for resource in request.resource_metrics:
         for scope in resource.scope_metrics:
             for metric in scope.metrics:
                 if metric.HasField("sum"):
-                    yield metric.sum
+                    yield metric.name, metric.sum
                 elif metric.HasField("histogram"):
-                    yield metric.histogram
+                    yield metric.name, metric.histogram
