@@ -118,7 +118,7 @@ def test_metrics_with_delta_temporality_are_kept_until_they_are_sent(start: Star
         for _ in range(3):
             sovdev_log("info", "f", "m", None)
             sovdev_flush()
-        assert sovdev_status().outputs["otlp_metrics"].queued >= 3
+        assert sovdev_status().outputs["otlp_metrics"].spooled == 3
         receiver.recover()
         sovdev_flush()
         one = sovdev_status().outputs["otlp_metrics"]

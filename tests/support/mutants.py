@@ -129,6 +129,7 @@ def refused_batches_are_dropped_whole() -> None:
 
 def spool_is_not_written() -> None:
     spool.Spool.append = lambda self, items, context, **_: len(items)  # type: ignore[method-assign]
+    spool.Spool.hold = lambda self, items, context: None  # type: ignore[method-assign]
 
 
 def memory_is_kept_until_full() -> None:

@@ -71,6 +71,7 @@ class OtlpReceiver:
         self._base = f"/{uuid4().hex[:8]}"
         self.forget_requests = False
         self.refuses: Callable[[bytes], bool] | None = None
+        self.fails: Callable[[bytes], bool] | None = None
         self.records_per_second: float | None = None
         self._answers: list[Answer] = []
         self._changed = threading.Condition()
@@ -260,6 +261,8 @@ class OtlpReceiver:
             return
         if self.refuses is not None and self.refuses(raw):
             answer = Answer(400)
+        if self.fails is not None and self.fails(raw):
+            answer = Answer(503)
         if self.records_per_second is not None:
             self._leaving.wait(raw.count(b"event_id") / self.records_per_second)
         if answer.status < 300:

@@ -2,29 +2,36 @@
 
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 
 import pytest
 
 from sovdev_logger._delivery.backoff import Backoff
 from sovdev_logger._delivery.periodic import PeriodicSender
 from sovdev_logger._delivery.results import SendResult
+from support.senders import wait_for
 
 DOWN = SendResult(retryable=True, reason="connection refused")
 
 
 class Server:
     advice = "Check the server."
+    context = b""
+    suffix = ".pb"
 
     def __init__(self) -> None:
         self.snapshot: bytes | None = b"snapshot"
         self.taken: list[bytes] = []
         self.answers: list[SendResult] = []
+        self.default = SendResult(delivered=1)
+        self.error: Exception | None = None
         self.gate = threading.Event()
         self.gate.set()
         self.arrived = threading.Semaphore(0)
 
     def produce(self) -> bytes | None:
+        if self.error is not None:
+            raise self.error
         return self.snapshot
 
     def close(self) -> None:
@@ -33,11 +40,14 @@ class Server:
     def reset_after_fork(self) -> None:
         pass
 
-    def send_body(self, body: bytes, timeout_seconds: float) -> SendResult:
+    def body(self, items: Sequence[bytes], context: bytes) -> bytes:
+        return b"".join(items)
+
+    def send(self, items: Sequence[bytes], context: bytes, timeout_seconds: float) -> SendResult:
         self.gate.wait(30)
-        answer = self.answers.pop(0) if self.answers else SendResult(delivered=1)
+        answer = self.answers.pop(0) if self.answers else self.default
         if answer.delivered:
-            self.taken.append(body)
+            self.taken += items
         self.arrived.release()
         return answer
 
@@ -101,12 +111,20 @@ def test_a_failed_snapshot_is_tried_again_within_the_flush(
 def test_after_three_attempts_the_next_snapshot_has_it(
     make: Callable[..., PeriodicSender], server: Server, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    server.answers = [DOWN] * 3
+    server.default = DOWN
     sender = make()
-    result = sender.flush(10)
-    assert (result.pending, result.reason, result.timed_out) == (1, "connection refused", False)
-    assert sender.flush(10).delivered == 1
-    assert capsys.readouterr().err.count("the next export has them") == 1
+    for _ in range(3):
+        result = sender.flush(10)
+        assert (result.pending, result.reason, result.timed_out) == (1, "connection refused", False)
+    server.default = SendResult(delivered=1)
+    server.snapshot = b"the last"
+    assert sender.flush(10).pending == 0
+    assert capsys.readouterr().err.count("could not be delivered (connection refused)") == 1
+    wait_for(lambda: not sender.open_count())
+    assert server.taken[-1] == b"the last"
+    assert len(server.taken) <= 2  # one may have been on its way
+    status = sender.status()
+    assert (status.logged, status.delivered, status.dropped) == (len(server.taken),) * 2 + (0,)
 
 
 def test_a_server_that_asks_to_be_left_alone_is(
@@ -133,17 +151,16 @@ def test_a_flush_ends_at_its_deadline(make: Callable[..., PeriodicSender], serve
 
 
 def test_an_exception_is_a_failed_attempt(
-    make: Callable[..., PeriodicSender], server: Server, monkeypatch: pytest.MonkeyPatch
+    make: Callable[..., PeriodicSender], server: Server
 ) -> None:
     sender = make()
-
-    def fail() -> bytes:
-        raise ZeroDivisionError("oops")
-
-    monkeypatch.setattr(sender, "_produce", fail)
-    assert sender.flush(10).reason == "ZeroDivisionError: oops"
-    monkeypatch.undo()
+    server.error = ZeroDivisionError("oops")
+    result = sender.flush(10)
+    assert (result.rejected, result.reason) == (1, "ZeroDivisionError: oops")
+    server.error = None
     assert sender.flush(10).delivered == 1
+    status = sender.status()
+    assert (status.logged, status.delivered, status.dropped) == (2, 1, 1)
 
 
 def test_closing_twice_is_fine_and_later_flushes_do_nothing(

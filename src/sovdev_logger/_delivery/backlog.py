@@ -135,6 +135,16 @@ class Backlog:
             self._spool.recover()
             self.accepted_count += self._ledger.counts.recovered - before
 
+    def add(self, item: bytes, *, is_blocked: bool) -> None:  # noqa: ARG002 - for subclasses
+        """Put an item that this thread made itself."""
+        self._queue.put(item)
+
+    def lose(self, reason: str) -> None:
+        """Count an item that this thread could not make."""
+        self._queue.skip()
+        self.accepted_count += 1
+        self._ledger.record(dropped=1, reason=reason)
+
     def note_puts(self) -> None:
         """Note the time, by which the age of the oldest item in the queue is known."""
         self._put_times.note(time.monotonic())

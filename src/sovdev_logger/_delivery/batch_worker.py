@@ -7,9 +7,9 @@ in time and spools what a hanging server holds up.
 import math
 import time
 from queue import SimpleQueue
-from typing import Final
+from typing import Final, Protocol
 
-from sovdev_logger._delivery.backlog import Backlog, Batch, BatchLimits
+from sovdev_logger._delivery.backlog import Backlog, Batch
 from sovdev_logger._delivery.backoff import Backoff
 from sovdev_logger._delivery.export_thread import ExportThread, Sent
 from sovdev_logger._delivery.exporter import Exporter
@@ -36,6 +36,19 @@ _RECOVERY_INTERVAL_SECONDS: Final = 60.0
 _MIN_ATTEMPT_SECONDS: Final = 0.05
 
 
+class Source(Protocol):
+    """Makes items in the worker's thread, regularly and for each flush.
+
+    Attributes:
+        due_at: When to ask for the next.
+    """
+
+    due_at: float
+
+    def next_item(self) -> bytes | None:
+        """Return an item of what there is now, None when there is nothing."""
+
+
 class BatchWorker:
     """Sends the oldest items first, handles the server's answers and finishes flush requests."""
 
@@ -44,10 +57,11 @@ class BatchWorker:
         name: str,
         queue: SeverityQueue,
         exporter: Exporter,
-        limits: BatchLimits,
         backoff: Backoff,
         ledger: Ledger,
         spool: Spool | None,
+        backlog: Backlog,
+        source: Source | None = None,
     ) -> None:
         self.has_recovered = spool is None
         self._name = name
@@ -55,7 +69,8 @@ class BatchWorker:
         self._exporter = exporter
         self._backoff = backoff
         self._ledger = ledger
-        self._backlog = Backlog(name, queue, exporter, spool, ledger, limits)
+        self._backlog = backlog
+        self._source = source
         self._where = f"in {spool.settings.folder}" if spool is not None else "in memory"
         self._export: ExportThread | None = None
         self._in_flight: Batch | None = None
@@ -99,6 +114,11 @@ class BatchWorker:
             if isinstance(message, FlushRequest) and message.ends_at is not None:
                 self._end_by(message.ends_at)
 
+    @property
+    def is_idle(self) -> bool:
+        """Whether there is nothing to send, or to make."""
+        return self.has_recovered and self._source is None and not self.open_count()
+
     def open_count(self) -> int:
         """Return how many items are in memory or on disk."""
         counts = self._ledger.counts  # first: no item has a fate before it is put
@@ -129,6 +149,8 @@ class BatchWorker:
 
     def _step(self, message: Message | None) -> None:
         self._handle_message(message)
+        if self._source is not None and self._source.due_at <= time.monotonic():
+            self._make_item(self._source)
         self._backlog.note_puts()
         self._backlog.relieve_memory(
             self._in_flight,
@@ -144,10 +166,25 @@ class BatchWorker:
             self._in_flight = None
             self._handle_result(message.batch, message.result)
         elif isinstance(message, FlushRequest):
-            self._requests.append(message)
             self._retry_at = self._not_before
+            if self._source is not None:
+                self._make_item(self._source)
+                message.last_item = self._queue.put_count
+            self._requests.append(message)
         elif isinstance(message, Stop):
             self._end_by(message.ends_at)
+
+    def _make_item(self, source: Source) -> None:
+        try:
+            item = source.next_item()
+        except Exception as error:  # noqa: BLE001 - whatever it calls, the others must be sent
+            reason = f"{type(error).__name__}: {error}"
+            self._backlog.lose(f"not made: {type(error).__name__}")
+            self._ledger.fail(reason)
+            warn_once(f"make:{self._name}:{reason}", f"{self._name} could not be made ({reason}).")
+            return
+        if item is not None:
+            self._backlog.add(item, is_blocked=self._is_blocked())
 
     def _end_by(self, ends_at: float) -> None:
         self._is_ending = True
@@ -247,6 +284,8 @@ class BatchWorker:
     def _seconds_to_wait(self) -> float | None:
         """Return how long to wait for a message; None without a limit."""
         times: list[float] = [request.deadline for request in self._requests]
+        if self._source is not None:
+            times.append(self._source.due_at)
         if self._in_flight is None:
             times.append(self._send_at())
         if self._is_blocked():

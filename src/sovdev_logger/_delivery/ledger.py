@@ -26,11 +26,12 @@ class Counts:
     recovered: int = 0
     dropped: Mapping[str, int] = field(default_factory=dict)
     repeated: int = 0
+    superseded: int = 0
 
     @property
     def settled(self) -> int:
-        """Items that are delivered or dropped, for good."""
-        return self.delivered + sum(self.dropped.values())
+        """Items that are delivered or dropped, for good, or that a later one holds."""
+        return self.delivered + sum(self.dropped.values()) + self.superseded
 
 
 class Ledger:
@@ -47,7 +48,7 @@ class Ledger:
 
     def record(
         self, *, delivered: int = 0, spooled: int = 0, recovered: int = 0, dropped: int = 0,
-        reason: str = "", repeated: int = 0,
+        reason: str = "", repeated: int = 0, superseded: int = 0,
     ) -> None:  # fmt: skip
         """Add to the counts in one step; a negative ``spooled`` left the disk."""
         now = self.counts
@@ -60,6 +61,7 @@ class Ledger:
             now.recovered + recovered,
             reasons,
             now.repeated + repeated,
+            now.superseded + superseded,
         )
 
     @property
@@ -93,7 +95,7 @@ class Ledger:
             if count:
                 reasons[reason] = reasons.get(reason, 0) + count
         dropped = sum(reasons.values())
-        logged += counts.recovered
+        logged += counts.recovered - counts.superseded  # these count nowhere
         error, at = self._last_error or (None, 0.0)
         return OutputStatus(
             logged=logged,

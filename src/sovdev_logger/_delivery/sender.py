@@ -4,9 +4,9 @@ import time
 from collections.abc import Callable
 from typing import Final, Protocol
 
-from sovdev_logger._delivery.backlog import BatchLimits
+from sovdev_logger._delivery.backlog import Backlog, BatchLimits
 from sovdev_logger._delivery.backoff import Backoff
-from sovdev_logger._delivery.batch_worker import BatchWorker
+from sovdev_logger._delivery.batch_worker import BatchWorker, Source
 from sovdev_logger._delivery.exporter import Exporter
 from sovdev_logger._delivery.ledger import CLOSED, QUEUE_FULL, Ledger
 from sovdev_logger._delivery.results import FlushResult
@@ -90,16 +90,24 @@ class BatchSender:
         )
         self._wake_every = min(self._limits.max_records, max(1, bounds.queue_max_records // 4))
         self._waited_in_vain_at = -1
+        backlog, source = self._backlog_and_source()
         self._worker = BatchWorker(
             self.name,
             self._queue,
             self._exporter,
-            self._limits,
             self._backoff,
             self._ledger,
             self._spool,
+            backlog,
+            source,
         )
         self._thread = WorkerThread(self.name, self._worker.run, self._worker.outcome)
+
+    def _backlog_and_source(self) -> tuple[Backlog, Source | None]:
+        return self._new_backlog(Backlog), None
+
+    def _new_backlog(self, kind: type[Backlog]) -> Backlog:
+        return kind(self.name, self._queue, self._exporter, self._spool, self._ledger, self._limits)
 
     def start(self) -> None:
         """Start the thread now: an exit hook that logs first could not, from Python 3.12 on."""
@@ -174,8 +182,7 @@ class BatchSender:
             sum(counts.dropped.values()),
             ends_at,
         )
-        is_idle = self._worker.has_recovered and not self._worker.open_count()
-        if is_idle or not self._thread.ensure_started():
+        if self._worker.is_idle or not self._thread.ensure_started():
             # With nothing to do, or nobody to do it, there is nothing to wait for.
             request.finish(self._worker.outcome(request))
         else:

@@ -58,14 +58,15 @@ class Telemetry:
             self._application = ApplicationProvider(provider)
         elif otlp.metrics is not None:
             from sovdev_logger._delivery.periodic import PeriodicSender  # noqa: PLC0415
-            from sovdev_logger._outputs.otlp.exporter import OtlpExporter  # noqa: PLC0415
+            from sovdev_logger._outputs.otlp.exporter import OtlpMetricsExporter  # noqa: PLC0415
             from sovdev_logger._telemetry.sdk_providers import OwnMeter  # noqa: PLC0415
 
             self._own_meter = OwnMeter(resource, *counts, is_delta=otlp.delta_temporality)
             self._metrics = PeriodicSender(
                 "metrics",
                 self._own_meter.export,
-                OtlpExporter(otlp.metrics, resource.span_context),
+                OtlpMetricsExporter(otlp.metrics),
+                settings=settings.delivery,
                 interval_seconds=otlp.metric_interval_seconds,
                 is_cumulative=not otlp.delta_temporality,
             )

@@ -178,7 +178,8 @@ class Spool:
         if spooled.open_count > 0:
             return
         segment = spooled.segment
-        self._in_use = None
+        if segment is self._in_use:
+            self._in_use = None
         with suppress(OSError):  # the worst is that a later process sends them again
             segment.mark_done(spooled.blocks)
         if not segment.pending:

@@ -11,7 +11,7 @@ from sovdev_logger._settings.endpoint import HttpEndpoint
 
 
 class OtlpExporter(HttpExporter):
-    """Posts finished items or bodies.
+    """Posts finished items.
 
     Args:
         endpoint: Where to.
@@ -38,18 +38,25 @@ class OtlpExporter(HttpExporter):
         return wrap(items, context)
 
     def send(self, items: Sequence[bytes], context: bytes, timeout_seconds: float) -> SendResult:
-        """Send log records or spans as one request."""
-        return self._send(wrap(items, context), len(items), timeout_seconds)
-
-    def send_body(self, body: bytes, timeout_seconds: float) -> SendResult:
-        """Send a finished request, which counts as one item."""
-        return self._send(body, 1, timeout_seconds)
+        """Send items as one request."""
+        return self._send(self.body(items, context), len(items), timeout_seconds)
 
     def _send(self, body: bytes, count: int, timeout_seconds: float) -> SendResult:
         answer = self._transport.post(body, timeout_seconds)
         if answer.accepted:
             return _accepted(answer, count)
         return judge_failure(answer, answer.error or f"HTTP {answer.status}")
+
+
+class OtlpMetricsExporter(OtlpExporter):
+    """Posts exports of metrics: each is a request of its own, and so are several together."""
+
+    def __init__(self, endpoint: HttpEndpoint) -> None:
+        super().__init__(endpoint, bytes)  # an export has its resource and scope in it
+
+    def body(self, items: Sequence[bytes], context: bytes) -> bytes:  # noqa: ARG002
+        """Return one request for some exports."""
+        return b"".join(items)
 
 
 def _accepted(answer: HttpResult, count: int) -> SendResult:
