@@ -56,7 +56,7 @@ def test_the_next_process_sends_the_last_export(tmp_path: Path, ending: str) -> 
     started_at, at = point[1:3]
     assert started_at < last_write_ns
     assert at - last_write_ns < 5 * 10**9
-    assert list((tmp_path / "spool").rglob("*.segment")) == []
+    assert list((tmp_path / "spool").rglob("*.segment*")) == []
 
 
 @breaks_with(spool_is_not_written="== [100, 10]")

@@ -33,7 +33,7 @@ def log(count: int, before: str = "", after: str = "") -> str:
 
 
 def segments(folder: Path, output: str = "*") -> list[Path]:
-    return sorted((folder / "spool").glob(f"{output}/*/*.segment"))
+    return sorted((folder / "spool").glob(f"{output}/*/*.segment*"))
 
 
 @breaks_with(
@@ -227,7 +227,7 @@ def test_it_is_where_it_was_asked_to_be_or_nowhere(tmp_path: Path) -> None:
         DOWN,
         SOVDEV_SPOOL_DIR=str(elsewhere),
     )
-    assert list(elsewhere.rglob("*.segment"))
+    assert list(elsewhere.rglob("*.segment2"))
     assert not (tmp_path / "spool").exists()
     folder = tmp_path / "memory"
     folder.mkdir()
@@ -256,7 +256,7 @@ def test_damaged_files_cost_no_more_than_what_was_damaged(tmp_path: Path, damage
         path.write_bytes(data[:20])
         kept = 0
     elif damage == "flipped byte":
-        path.write_bytes(data[:-10] + bytes([data[-10] ^ 1]) + data[-9:])
+        path.write_bytes(data[:-100] + bytes([data[-100] ^ 1]) + data[-99:])
     else:
         path.with_name("000000000000.segment").write_bytes(b"somebody's file")
         (path.parent / "note.txt").write_bytes(b"somebody's file")
@@ -265,7 +265,9 @@ def test_damaged_files_cost_no_more_than_what_was_damaged(tmp_path: Path, damage
     with OtlpReceiver() as receiver:
         _, err = run(tmp_path, program(""), OTEL_EXPORTER_OTLP_ENDPOINT=receiver.endpoint)
         assert len(receiver.messages()) == kept
-    assert ("cannot be read" in err) == (damage == "flipped byte")
+    is_set_aside = damage in {"flipped byte", "foreign file"}
+    assert ("cannot be read" in err) == is_set_aside
+    assert len(list((tmp_path / "spool").glob("damaged/*"))) == is_set_aside
     assert segments(tmp_path) == []
 
 

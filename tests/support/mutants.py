@@ -18,7 +18,7 @@ from sovdev_logger._delivery import (
     severity_queue,
 )
 from sovdev_logger._delivery.results import SendResult
-from sovdev_logger._delivery.spool import spool
+from sovdev_logger._delivery.spool import segments, spool
 from sovdev_logger._outputs import json_file
 from sovdev_logger._outputs.json_file import JsonFileHandler
 from sovdev_logger._outputs.otlp import exporter as otlp_exporter
@@ -163,9 +163,9 @@ def overflow_is_dropped() -> None:
 def spool_sends_twice() -> None:
     """Forget to mark what was sent."""
     spool.Spool.done = lambda self, spooled, item_count: None  # type: ignore[method-assign]
-    remove = spool.Spool._remove
-    spool.Spool._remove = lambda self, segment: (  # type: ignore[method-assign]
-        self._segments.remove(segment) if not segment.pending else remove(self, segment)
+    remove = segments.Segments.remove
+    segments.Segments.remove = lambda self, segment: (  # type: ignore[method-assign]
+        self.in_order.remove(segment) if not segment.pending else remove(self, segment)
     )
 
 

@@ -66,7 +66,7 @@ def soon_on_disk(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def files(tmp_path: Path) -> list[Path]:
-    return sorted((tmp_path / "spool").rglob("*.segment"))
+    return sorted((tmp_path / "spool").rglob("*.segment2"))
 
 
 def test_what_fails_goes_to_disk_and_comes_back_in_order(
@@ -342,7 +342,7 @@ def test_a_retry_that_fills_the_spool_has_that_as_its_last_error(
     sender.put(b"x" * 40_000)
     wait_for(server.entered.is_set)
     for _ in range(14):  # behind the first, whose request hangs
-        sender.put(b"y" * 4_000)
+        sender.put(b"y" * 3_900)
     # The first is too large to be held by a spool of this size: it stays in memory.
     wait_for(lambda: sender.status().spooled == 14)
     server.gate.set()

@@ -16,7 +16,9 @@ from sovdev_logger._delivery.exporter import Exporter
 from sovdev_logger._delivery.ledger import NOT_SENT, Ledger
 from sovdev_logger._delivery.results import SendResult
 from sovdev_logger._delivery.severity_queue import PutTimes, SeverityQueue
-from sovdev_logger._delivery.spool.spool import Spool, Spooled
+from sovdev_logger._delivery.spool.folder import has_vanished
+from sovdev_logger._delivery.spool.reader import Spooled
+from sovdev_logger._delivery.spool.spool import Spool
 from sovdev_logger._runtime.selflog import warn_once
 
 _HIGH_FILL_LEVEL: Final = 0.75
@@ -116,7 +118,8 @@ class Backlog:
     @property
     def has_started(self) -> bool:
         """Whether older work is pending; it is sent without waiting for a full batch."""
-        return bool(self._waiting) or bool(self._spool) or self._unspooled is not None
+        is_readable = self._spool is not None and self._spool.due_at <= time.monotonic()
+        return bool(self._waiting) or is_readable or self._unspooled is not None
 
     @property
     def is_full(self) -> bool:
@@ -153,10 +156,12 @@ class Backlog:
         """Return the oldest batch, None when nothing waits."""
         if self._waiting:
             return self._waiting.popleft()
-        if self._spool:
+        if self._spool is not None:
+            before = self._ledger.counts.recovered
             spooled = self._spool.take(self._limits.max_records, self._limits.max_bytes)
+            self.accepted_count += self._ledger.counts.recovered - before
             if spooled is not None:
-                return Batch(spooled.items, spooled.segment.context, spooled)
+                return Batch(spooled.items, spooled.context, spooled)
         if self._unspooled is not None:
             batch, self._unspooled = self._unspooled, None
             return batch
@@ -288,7 +293,7 @@ class Backlog:
     def _check_file_exists(self, batch: Batch) -> None:
         """Treat a batch whose segment was removed by somebody as one in memory."""
         spooled = batch.spooled
-        if spooled is None or self._spool is None or spooled.segment.path.exists():
+        if spooled is None or self._spool is None or not has_vanished(spooled.segment.path):
             return
         self._ledger.record(spooled=-len(batch.items))
         self._spool.done(spooled, len(batch.items))

@@ -71,6 +71,7 @@ class BatchWorker:
         self._ledger = ledger
         self._backlog = backlog
         self._source = source
+        self._spool = spool
         self._where = f"in {spool.settings.folder}" if spool is not None else "in memory"
         self._export: ExportThread | None = None
         self._in_flight: Batch | None = None
@@ -128,7 +129,11 @@ class BatchWorker:
     def outcome(self, request: FlushRequest) -> FlushResult:
         """Return the result of a flush so far."""
         put_later = self._queue.put_count - request.last_item
-        pending = 0 if self._is_settled(request) else max(0, self.open_count() - put_later)
+        pending = 0
+        if not self._is_settled(request):
+            # What cannot be read for the moment is overtaken by what was put later.
+            unreadable = 0 if self._spool is None else self._spool.unreadable_count
+            pending = max(self.open_count() - put_later, unreadable)
         counts = self._ledger.counts
         rejected = sum(counts.dropped.values()) - request.dropped_before
         return FlushResult(
@@ -167,6 +172,9 @@ class BatchWorker:
             self._handle_result(message.batch, message.result)
         elif isinstance(message, FlushRequest):
             self._retry_at = self._not_before
+            if self._spool is not None:
+                self._spool.try_to_read_again()
+                message.failed_reads_before = self._spool.failed_reads
             if self._source is not None:
                 self._make_item(self._source)
                 message.last_item = self._queue.put_count
@@ -275,11 +283,10 @@ class BatchWorker:
         backlog = self._backlog
         if backlog.has_started:
             return self._retry_at
-        if not len(self._queue):
-            return math.inf
-        if self._requests or backlog.is_full:
+        if len(self._queue) and (self._requests or backlog.is_full):
             return self._retry_at
-        return max(backlog.due_at, self._retry_at)
+        readable_at = math.inf if self._spool is None else self._spool.due_at
+        return max(min(backlog.due_at, readable_at), self._retry_at)
 
     def _seconds_to_wait(self) -> float | None:
         """Return how long to wait for a message; None without a limit."""
@@ -310,6 +317,10 @@ class BatchWorker:
         now = time.monotonic()
         has_to_wait = self._not_before - now > MAX_FLUSH_PAUSE_SECONDS
         has_failed = has_to_wait or request.failures >= MAX_FLUSH_ATTEMPTS
+        if self._spool is not None and self._in_flight is None and self._send_at() > now:
+            # Nothing is left to be sent but what could not be read.
+            failed_reads = self._spool.failed_reads - request.failed_reads_before
+            has_failed = has_failed or failed_reads >= MAX_FLUSH_ATTEMPTS
         if self._is_settled(request) or has_failed or now >= request.deadline:
             request.finish(self.outcome(request))
             return True
@@ -317,4 +328,6 @@ class BatchWorker:
 
     def _is_settled(self, request: FlushRequest) -> bool:
         goal = request.settled_goal
-        return goal is not None and self._ledger.counts.settled >= goal
+        if goal is None or (self._spool is not None and self._spool.unreadable_count):
+            return False
+        return self._ledger.counts.settled >= goal

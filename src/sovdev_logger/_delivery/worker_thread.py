@@ -34,6 +34,7 @@ class FlushRequest:
         ends_at: When the worker's thread has to end after this request; None for a flush.
         settled_goal: How many items have to be settled then; set when the last one has left.
         failures: Attempts that failed since the request was made.
+        failed_reads_before: Attempts to read the spool that had failed before the worker saw it.
         delivered_before, dropped_before: The ledger when it was made.
     """
 
@@ -52,6 +53,7 @@ class FlushRequest:
         self.dropped_before = dropped_before
         self.settled_goal: int | None = None
         self.failures = 0
+        self.failed_reads_before = 0
         self.result: FlushResult | None = None
         self._done = threading.Lock()
         self._done.acquire()
