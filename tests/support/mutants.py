@@ -8,6 +8,9 @@ from contextlib import contextmanager
 from itertools import count
 from typing import Any
 
+from opentelemetry import context as otel_context
+from opentelemetry.context import Context
+
 from sovdev_logger._delivery import (
     backlog,
     batch_worker,
@@ -25,6 +28,7 @@ from sovdev_logger._outputs.otlp import exporter as otlp_exporter
 from sovdev_logger._runtime import fork, multiprocessing_exit, signal_handlers, turnstile
 from sovdev_logger._runtime.file_locks import FileLock
 from sovdev_logger._service import service
+from sovdev_logger._telemetry.span_scope import SpanScope
 
 
 def file_loses_5_percent() -> None:
@@ -397,3 +401,25 @@ def the_file_imports_something_late() -> None:
         write(self, entry)
 
     JsonFileHandler.write = importing  # type: ignore[method-assign]
+
+
+def contexts_hold_what_was_before() -> None:
+    """Let each span's context lead to the one before, as where the span itself had it."""
+    enter = SpanScope.enter
+    key = otel_context.create_key("before")
+
+    def enter_and_hold(self: SpanScope, before: Context) -> None:
+        enter(self, otel_context.set_value(key, before, before))
+
+    SpanScope.enter = enter_and_hold  # type: ignore[method-assign]
+
+
+def ended_spans_lead_to_ended_ones() -> None:
+    """Let a span that ends keep what was before it as it was."""
+    leave = SpanScope.leave
+
+    def leave_and_keep(self: SpanScope, before: Context) -> None:
+        leave(self, before)
+        self.outer = before
+
+    SpanScope.leave = leave_and_keep  # type: ignore[method-assign]

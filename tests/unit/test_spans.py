@@ -9,7 +9,13 @@ import pytest
 from opentelemetry import context as otel_context
 from opentelemetry import trace
 
-from sovdev_logger import SovdevSpan, sovdev_end_span, sovdev_log, sovdev_start_span
+from sovdev_logger import (
+    SovdevSpan,
+    sovdev_carry,
+    sovdev_end_span,
+    sovdev_log,
+    sovdev_start_span,
+)
 from support.service import Started
 
 Start = Callable[..., Started]
@@ -266,3 +272,106 @@ def test_no_attribute_raises(attributes: object) -> None:
 def test_a_handle_shows_its_ids(running: Started) -> None:
     with sovdev_start_span("work") as span:
         assert repr(span) == f"SovdevSpan(trace_id={span.trace_id!r}, span_id={span.span_id!r})"
+
+
+def test_a_deep_nest_is_left_step_by_step(running: Started) -> None:
+    spans = [sovdev_start_span("level") for _ in range(3000)]
+    while len(spans) > 1:
+        sovdev_end_span(spans.pop())
+        assert trace.format_span_id(span_id_here()) == spans[-1].span_id
+    assert here(running) == ids(spans[0])
+    sovdev_end_span(spans[0])
+
+
+def span_id_here() -> int:
+    return trace.get_current_span().get_span_context().span_id
+
+
+def test_a_span_whose_handle_nobody_kept_becomes_active_again(running: Started) -> None:
+    sovdev_start_span("the whole program")
+    outer = here(running)
+    with sovdev_start_span("work") as span:
+        assert span.trace_id == outer[0]
+    assert here(running) == outer
+
+
+def test_a_span_that_nobody_can_end_any_more_is_warned_about_once(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    kept = sovdev_start_span("kept")
+    assert capsys.readouterr().err == ""
+    for name in ("first", "second"):
+        sovdev_start_span(name)
+    assert capsys.readouterr().err == (
+        "[sovdev-logger] WARNING: the span 'first' was never ended and its handle is gone, so it "
+        "will not be exported: keep what sovdev_start_span returns and pass it to "
+        "sovdev_end_span, or use it in a with statement.\n"
+    )
+    sovdev_end_span(kept)
+
+
+def test_what_others_put_into_the_context_outlives_a_span_that_ended_elsewhere() -> None:
+    span = sovdev_start_span("handed over")
+    otel_context.attach(otel_context.set_value("baggage", "x"))
+    contextvars.Context().run(sovdev_end_span, span)
+    with sovdev_start_span("next") as following:
+        assert following.trace_id != span.trace_id
+        assert otel_context.get_value("baggage") == "x"
+    assert otel_context.get_value("baggage") == "x"
+
+
+def test_a_task_at_the_address_of_an_ended_one_keeps_the_trace_that_it_inherited(
+    running: Started,
+) -> None:
+    async def main() -> tuple[SovdevSpan, set[int]]:
+        go = asyncio.Event()
+        addresses: set[int] = set()
+
+        async def note(number: int) -> None:
+            addresses.add(id(asyncio.current_task()))
+            log(str(number))
+
+        async def later() -> None:
+            await go.wait()
+            for number in range(50):
+                await asyncio.create_task(note(number))
+
+        async def first() -> tuple[SovdevSpan, int, "asyncio.Task[None]"]:
+            with sovdev_start_span("parent") as parent:
+                return parent, id(asyncio.current_task()), asyncio.create_task(later())
+
+        parent, address, task = await asyncio.create_task(first())
+        go.set()
+        await task
+        return parent, {address} & addresses
+
+    parent, same_address = asyncio.run(main())
+    assert {place_of(entry) for entry in running.entries} == {ids(parent)}
+    if not same_address:
+        pytest.skip("no address was used again")
+
+
+def test_a_thread_with_the_number_of_an_ended_one_keeps_the_trace_that_it_was_given(
+    running: Started,
+) -> None:
+    given: list[tuple[SovdevSpan, Callable[..., None]]] = []
+
+    def first() -> None:
+        with sovdev_start_span("parent") as parent:
+            given.append((parent, sovdev_carry(log)))
+
+    for _ in range(100):
+        number = number_of_a_thread(first)
+        parent, later = given.pop()
+        is_again = number_of_a_thread(later) == number
+        assert place_of(running.last) == ids(parent)
+        if is_again:
+            return
+    pytest.skip("no number was used again")
+
+
+def number_of_a_thread(work: Callable[..., None]) -> int | None:
+    thread = threading.Thread(target=work)
+    thread.start()
+    thread.join(10)
+    return thread.ident

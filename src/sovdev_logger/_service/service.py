@@ -26,7 +26,8 @@ from sovdev_logger._service.senders import FlushableSender, Senders
 from sovdev_logger._service.telemetry import Telemetry
 from sovdev_logger._settings.sampling import SamplingSettings
 from sovdev_logger._settings.service import Settings
-from sovdev_logger._telemetry.spans import Spans, active_span
+from sovdev_logger._telemetry.span_scope import active_span
+from sovdev_logger._telemetry.spans import Spans
 
 if TYPE_CHECKING:
     from sovdev_logger._sampling.managed import ManagedSampler

@@ -25,7 +25,8 @@ from sovdev_logger._entry.stdlib_records import mark_as_logged
 from sovdev_logger._runtime.selflog import warn_once
 from sovdev_logger._safety.redaction import redact_text
 from sovdev_logger._service.instance import instance
-from sovdev_logger._telemetry.spans import SovdevSpan, extract, is_inside_foreign_span
+from sovdev_logger._telemetry.span_scope import is_inside_foreign_span
+from sovdev_logger._telemetry.spans import SovdevSpan, extract
 from sovdev_logger.integrations._request_options import RequestInfo, RequestOptions
 
 REQUEST_ID_HEADER: Final = "X-Request-ID"

@@ -6,7 +6,7 @@ from typing import Final
 
 from sovdev_logger._entry.context import CONTEXT_FIELDS, request_fields
 from sovdev_logger._entry.levels import find_level
-from sovdev_logger._telemetry.spans import active_span
+from sovdev_logger._telemetry.span_scope import active_span
 from sovdev_logger.integrations._bridge import give_to_outputs
 from sovdev_logger.integrations._request import sovdev_request_id
 
