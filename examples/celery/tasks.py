@@ -17,13 +17,13 @@ FOLDER = Path(tempfile.gettempdir()) / "sovdev-celery-example"
 for name in ("queue", "control"):
     (FOLDER / name).mkdir(parents=True, exist_ok=True)
 
-app = Celery("orders", broker="filesystem://")
+app = Celery("tasks", broker="filesystem://")  # as the module, so that its script sends tasks.pay
 app.conf.broker_transport_options = {
     "data_folder_in": str(FOLDER / "queue"),
     "data_folder_out": str(FOLDER / "queue"),
     "control_folder": str(FOLDER / "control"),
 }
-configure_celery(app)
+configure_celery(app, "orders")
 
 
 @app.task

@@ -1,5 +1,6 @@
 """Celery with a broker of files and worker processes that are really forked."""
 
+import logging
 import os
 import signal
 import subprocess
@@ -9,7 +10,11 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+from celery.app import trace
+from celery.worker.consumer import consumer
 
+from sovdev_logger.integrations import celery, stdlib
+from sovdev_logger.testing import Captured
 from support.otlp_receiver import OtlpReceiver
 from support.processes import run, unmeasured
 from support.service import environment
@@ -122,3 +127,60 @@ def test_failures_and_retries(tmp_path: Path) -> None:
         ]
         assert told.count("no 1") == 1
         assert told.count("away 2") == 2
+
+
+def captured(
+    capture: Captured, name: str, message: object, *values: object, **extra: object
+) -> str:
+    """Return the entry of a record of Celery's, as its handlers get it, in one text."""
+    logger, handler = logging.getLogger(name), stdlib.SovdevHandler()
+    logger.addHandler(handler)
+    others: list[str] = []
+    other = logging.Handler()
+    other.emit = lambda record: others.append(f"{record.getMessage()} {vars(record).get('data')}")  # type: ignore[method-assign]
+    logger.addHandler(other)
+    try:
+        logger.critical(message, *values, extra=extra)
+    finally:
+        logger.removeHandler(handler)
+        logger.removeHandler(other)
+    assert "t0p" in others[0]  # Celery's own handlers get the record as it is
+    return f"{capture.entries[-1]['message']} {capture.entries[-1]['input_json']}"
+
+
+HEADERS = {"id": "17", "argsrepr": "('t0p',)", "kwargsrepr": "{}"}
+DATA = {"id": "17", "name": "orders.pay", "args": "('t0p',)", "kwargs": "{'t0p': 1}"}
+
+
+@pytest.mark.parametrize(
+    ("name", "template", "values"),
+    [
+        ("celery.worker.strategy", trace.LOG_RECEIVED, (DATA,)),
+        ("celery.app.trace", trace.LOG_FAILURE, ({**DATA, "exc": "E", "description": "failed"},)),
+        (
+            "celery.worker.consumer.consumer",
+            consumer.UNKNOWN_TASK_ERROR,
+            ("17", "t0p", HEADERS, {}),
+        ),
+        ("celery.worker.consumer.consumer", consumer.INVALID_TASK_ERROR, ("17", "t0p")),
+        ("celery.worker.consumer.consumer", consumer.UNKNOWN_FORMAT, ("t0p, 17",)),
+        (
+            "celery.worker.consumer.consumer",
+            consumer.MESSAGE_DECODE_ERROR,
+            ("17", "json", "utf-8", str(HEADERS), "t0p"),
+        ),
+        ("celery.worker.strategy", "Couldn't convert ETA %r. Task: %r", ("17", DATA)),
+        ("celery.concurrency.base", "TaskPool: Apply %s (args:%s kwargs:%s)", ("17", "t0p", "t0p")),
+    ],
+)
+def test_celerys_own_records_carry_no_arguments(
+    monkeypatch: pytest.MonkeyPatch,
+    sovdev_capture: Captured,
+    name: str,
+    template: str,
+    values: tuple[object, ...],
+) -> None:
+    monkeypatch.setitem(stdlib._adaptations, "celery", celery._without_arguments)
+    told = captured(sovdev_capture, name, template, *values, data=DATA)
+    assert "17" in told
+    assert "t0p" not in told

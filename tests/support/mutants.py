@@ -2,6 +2,7 @@
 
 import os
 import signal
+import sys
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -22,11 +23,18 @@ from sovdev_logger._delivery import (
 )
 from sovdev_logger._delivery.results import SendResult
 from sovdev_logger._delivery.spool import segments, spool
-from sovdev_logger._outputs import json_file
+from sovdev_logger._outputs import console, json_file
 from sovdev_logger._outputs.json_file import JsonFileHandler
 from sovdev_logger._outputs.otlp import exporter as otlp_exporter
-from sovdev_logger._runtime import fork, multiprocessing_exit, signal_handlers, turnstile
+from sovdev_logger._runtime import (
+    fork,
+    multiprocessing_exit,
+    signal_handlers,
+    stderr,
+    turnstile,
+)
 from sovdev_logger._runtime.file_locks import FileLock
+from sovdev_logger._runtime.own_lines import OwnLines
 from sovdev_logger._service import service
 from sovdev_logger._telemetry.span_scope import SpanScope
 
@@ -423,3 +431,40 @@ def ended_spans_lead_to_ended_ones() -> None:
         self.outer = before
 
     SpanScope.leave = leave_and_keep  # type: ignore[method-assign]
+
+
+def own_lines_are_entries() -> None:
+    """Take what comes back from stderr for records like others."""
+    OwnLines.find = lambda self, message: None  # type: ignore[method-assign]
+
+
+def all_inside_a_write_is_our_own() -> None:
+    """Take what is logged after a write to a replaced stream began for its line."""
+    OwnLines.find = lambda self, message: next(iter(self._newest), None)  # type: ignore[method-assign]
+
+
+def streams_are_never_left() -> None:
+    stderr.leads_back = lambda stream: False
+
+
+def replaced_streams_are_left() -> None:
+    """Write to the process's own stderr, whatever took its place."""
+    defaults: Any = console.ConsoleHandler.__init__.__kwdefaults__
+    defaults["stream"] = lambda: sys.__stderr__
+
+
+def a_stream_may_cause_entries_without_end() -> None:
+    """Let it go on for twenty writes, so that the test ends."""
+    console._MAX_WRITES_IN_A_ROW = 20  # type: ignore[misc]
+
+
+def the_stderr_of_celery_comes_back() -> None:
+    """Write to Celery's stderr as to any other, and log what comes back."""
+    stderr.avoid_streams_of = lambda kind: None
+    own_lines_are_entries()
+
+
+def arguments_of_tasks_are_logged() -> None:
+    from sovdev_logger.integrations import celery
+
+    celery._without_arguments = lambda record: record

@@ -8,6 +8,7 @@ from typing import Any, Final
 from sovdev_logger._entry.call_site import CallSite
 from sovdev_logger._entry.entry import Entry
 from sovdev_logger._entry.sample_rate import RATE_ATTRIBUTE
+from sovdev_logger._runtime.stderr import is_own_line, own_lines
 
 ENTRY_ATTRIBUTE: Final = "_sovdev_entry"
 """The record attribute with its entry; other formatters take a leading underscore for private."""
@@ -15,6 +16,7 @@ ENTRY_ATTRIBUTE: Final = "_sovdev_entry"
 PASSED_ATTRIBUTE: Final = "_sovdev_passed"
 """Marks a record that was passed to the outputs."""
 
+_OWN_LINE_ATTRIBUTE: Final = "_sovdev_own_line"
 _LOGGED: Final = "__sovdev_logged__"
 
 _SECOND_NS: Final = 1_000_000_000
@@ -24,7 +26,7 @@ _FIRST_SECOND: Final = -62_135_510_400
 _LAST_SECOND: Final = 253_402_214_400
 """A day after the year 1 begins and a day before 9999 ends: ``datetime`` knows them everywhere."""
 
-_OURS: Final = frozenset({ENTRY_ATTRIBUTE, PASSED_ATTRIBUTE, RATE_ATTRIBUTE})
+_OURS: Final = frozenset({ENTRY_ATTRIBUTE, PASSED_ATTRIBUTE, RATE_ATTRIBUTE, _OWN_LINE_ATTRIBUTE})
 
 RESERVED_ATTRIBUTES: Final = frozenset(
     {
@@ -101,3 +103,16 @@ def is_already_logged(record: logging.LogRecord) -> bool:
     """Return whether the record's exception is marked as logged."""
     error = record.exc_info[1] if record.exc_info else None
     return error is not None and getattr(error, _LOGGED, False) is True
+
+
+def is_own_output(record: logging.LogRecord) -> bool:
+    """Return whether a record repeats what we wrote to stderr ourselves."""
+    if _OWN_LINE_ATTRIBUTE in record.__dict__:  # asked before, for another output
+        return True
+    if not own_lines.heads:
+        return False
+    with suppress(Exception):  # the arguments may not fit the format, or raise
+        if is_own_line(record.getMessage()):
+            record.__dict__[_OWN_LINE_ATTRIBUTE] = True
+            return True
+    return False

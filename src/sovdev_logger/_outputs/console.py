@@ -2,6 +2,7 @@
 
 import errno
 import os
+import re
 import sys
 from collections.abc import Callable, Mapping
 from typing import Final, TextIO
@@ -10,13 +11,25 @@ from sovdev_logger._delivery.ledger import in_few_words
 from sovdev_logger._entry.entry import Entry
 from sovdev_logger._outputs.handler import EntryFactory, OutputHandler
 from sovdev_logger._runtime.selflog import warn_once
-from sovdev_logger._runtime.stderr import write_and_flush
+from sovdev_logger._runtime.stderr import (
+    avoid_stream,
+    console_stream,
+    own_lines,
+    write_and_flush,
+)
 
 _TIME_OF_DAY: Final = slice(11, 23)
 """The part of an ISO timestamp that the console shows: 12:00:00.123."""
 _TRACE_DIGITS: Final = 8
 _MAX_PLACE_WIDTH: Final = 60
 _INDENT: Final = "    "
+
+_MAX_WRITES_IN_A_ROW: Final = 3
+"""A replaced stream is left when so many writes to it in a row have caused the next entry: it logs
+something of its own, or comes back with lines too old to be recognised. Nothing else would end
+that; a signal handler that logs is not there each time."""
+_OWN_SHAPE: Final = re.compile(r'\d\d:\d\d\.\d{3}Z [A-Z]{4,5} |\{"timestamp":')
+_SHAPE_END: Final = 300
 
 _RESET: Final = "\x1b[0m"
 _DIM: Final = "\x1b[2m"
@@ -68,7 +81,8 @@ class ConsoleHandler(OutputHandler):
     Args:
         entry_from_record: Makes entries of records from plain logging.
         as_json: Write the same JSON line as the file instead of the line for people.
-        stream: Returns the stream to write to; the default is the current ``sys.stderr``.
+        stream: Returns the stream to write to; the default is the current ``sys.stderr``, unless
+            what is written there comes back.
         environ: Where ``NO_COLOR``, ``FORCE_COLOR`` and ``TERM`` are read.
     """
 
@@ -77,7 +91,7 @@ class ConsoleHandler(OutputHandler):
         entry_from_record: EntryFactory,
         *,
         as_json: bool = False,
-        stream: Callable[[], TextIO | None] = lambda: sys.stderr,
+        stream: Callable[[], TextIO | None] = console_stream,
         environ: Mapping[str, str] = os.environ,
     ) -> None:
         super().__init__(entry_from_record)
@@ -85,6 +99,7 @@ class ConsoleHandler(OutputHandler):
         self._stream = stream
         self._environ = environ
         self._width = 0
+        self._writes_in_a_row = 0
 
     def write(self, entry: Entry) -> None:
         """Write one entry and flush it."""
@@ -92,7 +107,16 @@ class ConsoleHandler(OutputHandler):
         if stream is None:
             raise OSError(errno.EBADF, "there is no stderr")
         text = entry.line().decode() if self._as_json else self._for_people(entry, stream)
+        parked = self._turnstile.parked
         write_and_flush(stream, text)
+        if stream is not sys.__stderr__:
+            message = entry.fields["message"] or ""
+            is_caused = self._turnstile.parked > parked or (
+                own_lines.has_forgotten and _OWN_SHAPE.search(message, 0, _SHAPE_END) is not None
+            )
+            self._writes_in_a_row = self._writes_in_a_row + 1 if is_caused else 0
+            if self._writes_in_a_row == _MAX_WRITES_IN_A_ROW:
+                avoid_stream(stream)
 
     def _for_people(self, entry: Entry, stream: TextIO) -> str:
         where = place(entry)

@@ -90,6 +90,11 @@ class Turnstile(Generic[Item]):
         self.entered = self.passed = self.refused = self.interrupted = 0
         self._aside_entered = self._aside_passed = 0
 
+    @property
+    def parked(self) -> int:
+        """How many items are parked right now."""
+        return len(self._parked)
+
     def counts(self) -> "TurnstileCounts":
         """Return the counts of the items so far."""
         passed = self.passed + self._aside_passed  # first: nothing passes before it entered

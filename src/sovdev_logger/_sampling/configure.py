@@ -11,6 +11,7 @@ from typing import Any, Final
 from sovdev_logger._delivery.status import SamplingStatus
 from sovdev_logger._runtime.fork import Phase, register_for_fork, unregister_for_fork
 from sovdev_logger._runtime.multiprocessing_exit import end_with_multiprocessing_child
+from sovdev_logger._runtime.stderr import FollowingStderr
 from sovdev_logger._sampling.filter import AdaptiveSampler
 from sovdev_logger._sampling.managed import ManagedSampler, start_sampler
 from sovdev_logger._sampling.process import process_sampler, set_process_sampler
@@ -188,7 +189,7 @@ def _sample_handlers(
     root = logging.getLogger()
     is_fresh = not root.handlers
     if downstream is None and is_fresh:
-        downstream = logging.StreamHandler()
+        downstream = logging.StreamHandler(FollowingStderr())
         downstream.setFormatter(logging.Formatter(_FORMAT))
     if is_fresh and root.level == logging.WARNING:
         # Logging is not set up: info records would count as kept, but go nowhere.

@@ -23,6 +23,7 @@ from sovdev_logger._entry.stdlib_records import (
 )
 from sovdev_logger._outputs.handler import OutputHandler
 from sovdev_logger._runtime.selflog import warn_once
+from sovdev_logger._runtime.stderr import is_own_line, own_lines
 from sovdev_logger._safety.sanitizer import Sanitizer
 
 if TYPE_CHECKING:
@@ -108,6 +109,8 @@ class SovdevLogger:
                 is_enabled = stdlib_logger.isEnabledFor(known_level.stdlib_number)
             counter = self._counter
             if counter is None and not is_enabled:
+                return
+            if own_lines.heads and is_own_line(message):
                 return
             try:
                 peer = self.peers.known[peer_service]

@@ -1,6 +1,8 @@
 """Celery: tasks continue the sender's trace, and each outcome is an entry."""
 
+import copy
 import logging
+import sys
 import time
 from collections.abc import Callable, Mapping
 from typing import Any, Final
@@ -11,10 +13,15 @@ from opentelemetry.trace import SpanKind
 from sovdev_logger._api.service import DEFAULT_VERSION, sovdev_initialize
 from sovdev_logger._entry.context import replace_request_fields, request_fields
 from sovdev_logger._entry.stdlib_records import mark_as_logged
+from sovdev_logger._runtime.stderr import avoid_streams_of
 from sovdev_logger._service.instance import instance
 from sovdev_logger._telemetry.spans import extract, inject
 from sovdev_logger.integrations._request import set_request_identity, warn_resolver
-from sovdev_logger.integrations.stdlib import skip_records, sovdev_capture_logging
+from sovdev_logger.integrations.stdlib import (
+    adapt_records,
+    skip_records,
+    sovdev_capture_logging,
+)
 
 _LEVELS: Final = {"SUCCESS": "info", "RETRY": "warn", "IGNORED": "info", "REJECTED": "warn"}
 _WORDS: Final = {
@@ -24,6 +31,16 @@ _WORDS: Final = {
     "IGNORED": "was ignored",
     "REJECTED": "was rejected",
 }
+
+_NOT_LOGGED: Final = "(not logged)"
+_WITH_ARGUMENTS: Final = {"args", "kwargs", "argsrepr", "kwargsrepr"}
+_BODIES: Final = {
+    "UNKNOWN_TASK_ERROR": (1,),
+    "INVALID_TASK_ERROR": (1,),
+    "UNKNOWN_FORMAT": (0,),
+    "MESSAGE_DECODE_ERROR": (3, 4),
+}
+"""Where the formats of ``celery.worker.consumer.consumer`` have a message's body or headers."""
 
 
 def configure_celery(
@@ -39,8 +56,9 @@ def configure_celery(
 
     Initialises the logger if necessary. Sending a task passes the active trace on. Each
     run of a task has a span, a fresh context and one entry at its end: succeeded (info), retried
-    (warn, with the reason), failed (error, with the exception). Arguments are not logged. Worker
-    processes have a session and queue of their own and deliver before they end.
+    (warn, with the reason), failed (error, with the exception). Arguments are not logged, not by
+    what is captured of Celery's own loggers either. Worker processes have a session and queue of
+    their own and deliver before they end.
 
     Args:
         app: The application.
@@ -59,6 +77,7 @@ def configure_celery(
     """
     try:
         from celery import signals  # noqa: PLC0415 - an extra
+        from celery.utils.log import LoggingProxy  # noqa: PLC0415
     except ImportError as error:
         raise ImportError("Celery is missing: install sovdev-logger[celery]") from error
     name = service_name or getattr(app, "main", None)
@@ -68,6 +87,8 @@ def configure_celery(
     _tasks.resolver = resolver
     # Our entry of the task has its outcome.
     skip_records("celery.app.trace", lambda record: record.levelno <= logging.INFO)
+    adapt_records("celery", _without_arguments)
+    avoid_streams_of(LoggingProxy)  # a worker's sys.stderr, which logs what it is given
 
     def capture(**_: Any) -> None:
         if capture_level is not None:
@@ -180,6 +201,44 @@ class _Tasks:
 
 
 _tasks: Final = _Tasks()
+
+
+def _without_arguments(record: logging.LogRecord) -> logging.LogRecord:
+    """Return a record of Celery's own loggers without the arguments of tasks."""
+    adapted = copy.copy(record)
+    data = record.__dict__.get("data")
+    if isinstance(data, dict):
+        adapted.__dict__["data"] = {
+            name: value for name, value in data.items() if name not in _WITH_ARGUMENTS
+        }
+    if isinstance(record.args, tuple):
+        hidden = _hidden_positions(record.msg)
+        adapted.args = tuple(
+            _NOT_LOGGED if position in hidden else _without_arguments_in(value)
+            for position, value in enumerate(record.args)
+        )
+    return adapted
+
+
+def _hidden_positions(template: object) -> tuple[int, ...]:
+    """Return which values of a format are a message's body."""
+    if template == "TaskPool: Apply %s (args:%s kwargs:%s)":
+        return 1, 2
+    consumer = sys.modules.get("celery.worker.consumer.consumer")
+    for name, positions in _BODIES.items():
+        if template == getattr(consumer, name, None):
+            return positions
+    return ()
+
+
+def _without_arguments_in(value: object) -> object:
+    if type(value) is dict:
+        return {
+            name: _NOT_LOGGED if name in _WITH_ARGUMENTS else each for name, each in value.items()
+        }
+    if type(value).__module__ == "celery.worker.request":
+        return str(value)  # its repr has them
+    return value
 
 
 def _deliver(**_: Any) -> None:

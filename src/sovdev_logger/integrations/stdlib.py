@@ -7,12 +7,13 @@ from typing import Final
 from sovdev_logger._entry.context import CONTEXT_FIELDS, request_fields
 from sovdev_logger._entry.levels import find_level
 from sovdev_logger._telemetry.span_scope import active_span
-from sovdev_logger.integrations._bridge import give_to_outputs
+from sovdev_logger.integrations._bridge import Adapt, give_to_outputs
 from sovdev_logger.integrations._request import sovdev_request_id
 
 _OURS: Final = ("sovdev_logger",)
 
 _skip_conditions: dict[str, Callable[[logging.LogRecord], bool]] = {}
+_adaptations: dict[str, Adapt] = {}
 
 
 class SovdevHandler(logging.Handler):
@@ -42,7 +43,8 @@ class SovdevHandler(logging.Handler):
                 return
         must_skip = _skip_conditions.get(name)
         if must_skip is None or not must_skip(record):
-            give_to_outputs(record)
+            adapt = _adaptations.get(name.partition(".")[0]) if _adaptations else None
+            give_to_outputs(record, adapt=adapt)
 
     def handle(self, record: logging.LogRecord) -> bool:
         """Filter and hand over, without stdlib's lock: each output has its own."""
@@ -132,3 +134,11 @@ class _RootHandler(SovdevHandler):
 def skip_records(logger: str, condition: Callable[[logging.LogRecord], bool]) -> None:
     """Skip the records of one logger that an entry of ours duplicates."""
     _skip_conditions[logger] = condition
+
+
+def adapt_records(package: str, adapt: Adapt) -> None:
+    """Make entries of what ``adapt`` returns for the records of a package's loggers.
+
+    It must not change the record, which other handlers get, too.
+    """
+    _adaptations[package] = adapt

@@ -22,7 +22,7 @@ from sovdev_logger._outputs.console import one_line
 from sovdev_logger._outputs.handler import EntryFactory, OutputHandler
 from sovdev_logger._outputs.loguru.queue import FlushWaiter, in_this_process
 from sovdev_logger._runtime.selflog import warn_once
-from sovdev_logger._runtime.stderr import write_and_flush
+from sovdev_logger._runtime.stderr import FollowingStderr, console_stream, write_and_flush
 from sovdev_logger._safety.sanitizer import Sanitizer
 from sovdev_logger._safety.traceback_redaction import redact_shown_values
 from sovdev_logger._settings.profile import Profile, open_log_file
@@ -95,7 +95,7 @@ class LoguruSinks:
         )
         if profile.has_terminal and sys.stderr is not None:
             self._numbers.append(
-                self.logger.add(sys.stderr, format=self._formatter(_COLOURED), **common)
+                self.logger.add(FollowingStderr(), format=self._formatter(_COLOURED), **common)
             )
         if profile.path is not None:
             self._numbers.append(
@@ -175,8 +175,9 @@ class LoguruHandler(OutputHandler):
             f"{time_of_day} | {level_name(entry)} | {module}:{function}:{line} | "
             f"{one_line(entry.fields['message'])}\n{_described(entry)}"
         )
-        if profile.has_terminal and sys.stderr is not None:
-            write_and_flush(sys.stderr, rest)
+        stream = console_stream() if profile.has_terminal else None
+        if stream is not None:
+            write_and_flush(stream, rest)
         if profile.path is not None:
             flags = os.O_WRONLY | os.O_APPEND | os.O_CREAT
             descriptor = open_log_file(str(profile.path), flags)

@@ -1,0 +1,121 @@
+"""Remembers what this library wrote to stderr, to recognise it when it comes back as a record."""
+
+import re
+from collections import deque
+from collections.abc import Callable
+from threading import get_ident
+from typing import Final, NamedTuple
+from weakref import ref
+
+_GENERATION_LINES: Final = 1000
+"""Between one and two thousand lines are remembered."""
+
+_DECORATED_LINES: Final = 32
+"""The newest lines, which are also found inside a longer text."""
+
+_MAX_HEAD_CHARACTERS: Final = 200
+_MAX_TEXT_CHARACTERS: Final = 2048
+_MAX_THREADS: Final = 100
+
+_COLOUR: Final = re.compile(r"\x1b\[[0-9;]*m")
+
+StreamReference = Callable[[], object]
+"""Returns the stream; None if it is gone, or if it was the process's own stderr."""
+
+
+class Written(NamedTuple):
+    """One text that was written: the start of its first line, all of it, and to which stream."""
+
+    head: str
+    text: str
+    stream: StreamReference
+
+
+class OwnLines:
+    """The newest lines that were written. No lock: a race costs a line at most.
+
+    Each line has the time to the millisecond in it, or the library's name, so that it is not taken
+    for what a program logs itself.
+
+    Attributes:
+        heads: The newest generation by their first lines; empty as long as nothing was written.
+        has_forgotten: Whether there were more lines than are remembered.
+    """
+
+    def __init__(self) -> None:
+        self.heads: dict[str, Written] = {}
+        self.has_forgotten = False
+        self._older_heads: dict[str, Written] = {}
+        self._newest: deque[Written] = deque(maxlen=_DECORATED_LINES)
+        self._following: dict[int, tuple[Written, deque[str]]] = {}
+
+    def add(self, text: str, stream: object) -> None:
+        """Remember a text before it is written; ``stream`` is None for the process's stderr."""
+        head = _head(text)
+        if not head:
+            return
+        reference = _nothing if stream is None else reference_to(stream)
+        written = Written(head, text[:_MAX_TEXT_CHARACTERS], reference)
+        if len(self.heads) < _GENERATION_LINES:
+            self.heads[head] = written
+        else:
+            self.has_forgotten = bool(self._older_heads)
+            self._older_heads, self.heads = self.heads, {head: written}
+        if stream is not None:
+            self._newest.append(written)
+
+    def end_write(self) -> None:
+        """Expect no further line of the text that this thread has just written."""
+        if self._following:
+            self._following.pop(get_ident(), None)
+
+    def find(self, message: str) -> Written | None:
+        """Return the text that ``message`` repeats: whole, its first line, or the lines after it.
+
+        Something may stand before and after a text that went to a replaced stream not long ago.
+        """
+        head = _head(message)
+        written = self.heads.get(head) or self._older_heads.get(head)
+        if written is None and self._newest:
+            plain = _plain(message)
+            written = next((each for each in list(self._newest) if each.head in plain), None)
+        if written is not None:
+            self._expect_lines_after(written, message)
+            return written
+        return self._find_following(message) if self._following else None
+
+    def _expect_lines_after(self, written: Written, message: str) -> None:
+        """Expect the other lines in this thread, when the stream logs each one by itself."""
+        lines = [line.strip() for line in _plain(written.text).splitlines()[1:]]
+        if any(lines) and "\n" not in message.strip() and len(self._following) < _MAX_THREADS:
+            self._following[get_ident()] = written, deque(filter(None, lines))
+
+    def _find_following(self, message: str) -> Written | None:
+        written, lines = self._following.get(get_ident(), (None, deque[str]()))
+        if not lines or _plain(message).strip() != lines[0]:
+            return None
+        lines.popleft()
+        if not lines:
+            self.end_write()
+        return written
+
+
+def reference_to(stream: object) -> StreamReference:
+    """Return a weak reference, or a strong one to what has no weak ones."""
+    try:
+        return ref(stream)
+    except TypeError:
+        return lambda: stream
+
+
+def _nothing() -> None:
+    return None
+
+
+def _plain(text: str) -> str:
+    return _COLOUR.sub("", text) if "\x1b" in text else text
+
+
+def _head(text: str) -> str:
+    first, _, _ = text.lstrip().partition("\n")
+    return _plain(first).rstrip()[:_MAX_HEAD_CHARACTERS]
