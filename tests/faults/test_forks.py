@@ -361,12 +361,18 @@ def test_a_child_of_a_service_that_was_shut_down_stays_shut_down(tmp_path: Path)
         assert receiver.messages() == []
 
 
-@breaks_with(fork_is_not_noticed="paths == ")
+@breaks_with(
+    fork_is_not_noticed="paths == ",
+    processes_share_an_instance="values == sorted(values)",
+)
 def test_gunicorn_that_preloads_and_has_four_workers(tmp_path: Path) -> None:
     pytest.importorskip("gunicorn")
     requests = 100
     with OtlpReceiver() as receiver:
-        variables = {"OTEL_EXPORTER_OTLP_ENDPOINT": receiver.endpoint}
+        variables = {
+            "OTEL_EXPORTER_OTLP_ENDPOINT": receiver.endpoint,
+            "OTEL_METRIC_EXPORT_INTERVAL": "50",
+        }
         with gunicorn(tmp_path, "--preload", "--workers", "4", **variables) as server:
             workers = server.ask(requests)
         paths = sorted(message for message in receiver.messages() if message.startswith("/"))
@@ -374,6 +380,9 @@ def test_gunicorn_that_preloads_and_has_four_workers(tmp_path: Path) -> None:
         assert receiver.messages().count("preloaded") == 1
         assert len(set(receiver.event_ids())) == len(receiver.event_ids())
         sessions = {resource["session_id"] for resource, *_ in receiver.log_records()}
+        counters = receiver.series("sovdev_operations_total").values()
+    assert all(values == sorted(values) for values in counters)
+    assert sum(values[-1] for values in counters) == 1 + requests
     assert len(sessions) == 1 + len(workers)
     written = [entry["message"] for entry in read_lines(tmp_path / "dev.log")]
     assert sorted(one for one in written if one.startswith("/")) == paths
