@@ -29,6 +29,19 @@ def test_the_number_of_problems_is_bounded(
     assert len(capsys.readouterr().err.splitlines()) == 2
 
 
+def test_one_kind_of_problem_neither_floods_stderr_nor_silences_another(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    for number in range(2000):
+        selflog.warn_once(f"peer:{number}", f"unknown peer {number}; define it.")
+    selflog.warn_once("disk", "the disk is full; make room.")
+    *peers, disk = capsys.readouterr().err.splitlines()
+    assert len(peers) == 20
+    assert peers[-2].endswith("unknown peer 18; define it.")
+    assert peers[-1].endswith("define it. Further warnings of this kind are not printed.")
+    assert disk.endswith("the disk is full; make room.")
+
+
 @pytest.mark.parametrize("stderr", [None, object()])
 def test_a_stderr_that_is_none_or_no_stream(
     monkeypatch: pytest.MonkeyPatch, stderr: object

@@ -6,11 +6,15 @@ from typing import Final
 from sovdev_logger._runtime.stderr import write_to_stderr
 
 _MAX_KEYS = 1000
-"""Maximum number of distinct problems; further ones are not printed."""
+"""Maximum number of kinds of problems; further ones are not printed."""
+
+_MAX_KEYS_OF_A_KIND = 20
+"""Maximum number of distinct problems of one kind: they may name what callers pass, or a server
+answers, and must neither flood stderr nor silence other kinds."""
 
 REPEAT_SECONDS: Final = 60.0
 
-_printed: set[str] = set()
+_printed: dict[str, set[str]] = {}
 _quiet_until: dict[str, float] = {}
 
 
@@ -20,12 +24,21 @@ def warn_once(key: str, message: str) -> None:
     Never raises and takes no lock, so it may be called from a signal handler or a finalizer.
 
     Args:
-        key: Identifies the problem.
+        key: Identifies the problem; the part before its first colon is the kind.
         message: One sentence with what happened and how to fix it.
     """
-    if key not in _printed and len(_printed) < _MAX_KEYS:
-        _printed.add(key)
-        warn(message)
+    kind = key.partition(":")[0]
+    printed = _printed.get(kind)
+    if printed is None:
+        if len(_printed) >= _MAX_KEYS:
+            return
+        printed = _printed.setdefault(kind, set())
+    if key in printed or len(printed) >= _MAX_KEYS_OF_A_KIND:
+        return
+    printed.add(key)
+    if len(printed) == _MAX_KEYS_OF_A_KIND:
+        message = f"{message} Further warnings of this kind are not printed."
+    warn(message)
 
 
 def warn_throttled(key: str, message: str) -> None:
