@@ -14,8 +14,9 @@ from pythonjsonlogger.core import BaseJsonFormatter
 
 from sovdev_logger._entry.entry import Entry
 from sovdev_logger._entry.stdlib_records import record_from_entry
-from sovdev_logger._outputs import rotation
+from sovdev_logger._outputs import json_file, rotation
 from sovdev_logger._outputs.json_file import EntryFormatter, JsonFileHandler
+from sovdev_logger._runtime import log_files
 from sovdev_logger._settings.service import FileSettings
 from support.entries import make_entry
 from support.service import read_lines
@@ -125,6 +126,16 @@ def test_a_limit_or_count_of_0_switches_rotation_off(
     log.handler.close()
     assert len(log.messages()) == 5
     assert not list(tmp_path.glob("app.log.*"))
+
+
+def test_an_interrupted_shift_of_backups_costs_none(tmp_path: Path) -> None:
+    path = tmp_path / "app.log"
+    for number in (1, 2, 4, 5):  # a crash came after .3 was renamed to .4
+        path.with_name(f"app.log.{number}").write_text(f"was {number}")
+    path.write_text("was current")
+    rotation.shift_backups(path, 5)
+    texts = [path.with_name(f"app.log.{number}").read_text() for number in range(1, 6)]
+    assert texts == ["was current", "was 1", "was 2", "was 4", "was 5"]
 
 
 def test_an_entry_larger_than_the_limit_has_a_file_of_its_own(tmp_path: Path) -> None:
@@ -239,12 +250,122 @@ def test_a_line_that_a_full_disk_tore_does_not_tear_the_next(tmp_path: Path) -> 
     log = Log(tmp_path / "app.log", write=write)
     log.write("torn")
     log.write("whole")
+    log.write("next")
     log.handler.close()
     lines = log.path.read_bytes().splitlines(keepends=True)
-    assert len(lines) == 2
+    assert len(lines) == 3
     assert len(lines[0]) == 11
     assert b"whole" in lines[1]
+    assert b"next" in lines[2]
     assert log.handler.status().dropped == 1
+
+
+HALF = b'{"timestamp":"2026-'
+
+
+def messages_after_half(path: Path) -> list[str]:
+    half, _, rest = path.read_bytes().partition(b"\n")
+    assert half == HALF
+    path.write_bytes(rest)
+    return [line["message"] for line in read_lines(path)]
+
+
+def test_half_a_line_that_a_crash_left_is_ended_first(log: Log) -> None:
+    log.path.parent.mkdir()
+    log.path.write_bytes(HALF)
+    log.write("first")
+    log.write("second")
+    assert messages_after_half(log.path) == ["first", "second"]
+
+
+def test_half_a_line_that_another_process_leaves_is_ended_first(log: Log) -> None:
+    log.write("before")
+    with log.path.open("ab") as others:
+        others.write(HALF)
+    log.write("after")
+    log.write("next")
+    before, half, *_ = log.path.read_bytes().splitlines(keepends=True)
+    assert (b"before" in before, half) == (True, HALF + b"\n")
+    log.path.write_bytes(log.path.read_bytes().replace(half, b""))
+    assert log.messages() == ["before", "after", "next"]
+
+
+def test_half_a_line_stays_in_the_file_that_was_renamed(tmp_path: Path) -> None:
+    parts = [10, 0]
+
+    def write(descriptor: int, data: bytes) -> int:
+        return os.write(descriptor, data[: parts.pop(0)] if parts else data)
+
+    log = Log(tmp_path / "app.log", write=write)
+    log.write("torn")
+    log.path.rename(tmp_path / "moved")
+    log.write("whole")
+    log.handler.close()
+    assert log.messages() == ["whole"]
+    os.truncate(log.path, 0)  # copied and truncated, as logrotate does
+    log.write("later")
+    log.handler.close()
+    assert log.messages() == ["later"]
+
+
+def test_a_file_that_cannot_be_read_gets_an_empty_line_rather_than_two_entries_in_one(
+    log: Log, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    log.path.parent.mkdir()
+    log.path.write_bytes(HALF)
+    monkeypatch.setattr(log_files, "_open_for_reading", refuse_to_open)
+    log.write("first")
+    log.write("second")
+    assert messages_after_half(log.path) == ["first", "second"]
+
+
+def refuse_to_open(*_: object) -> int:
+    raise PermissionError(errno.EACCES, os.strerror(errno.EACCES))
+
+
+def test_what_another_process_wrote_between_two_parts_of_a_line_does_not_cost_it(
+    tmp_path: Path,
+) -> None:
+    path = tmp_path / "app.log"
+    parts = [10]
+
+    def write(descriptor: int, data: bytes) -> int:
+        written = os.write(descriptor, data[: parts[0]] if parts else data)
+        if parts:
+            parts.clear()
+            with path.open("ab") as others:
+                others.write(HALF + b"\n")
+        return written
+
+    log = Log(path, write=write)
+    log.write("in two parts")
+    log.write("next")
+    log.handler.close()
+    lines = path.read_bytes().splitlines(keepends=True)
+    path.write_bytes(b"".join(lines[-2:]))
+    assert log.messages() == ["in two parts", "next"]
+
+
+def test_a_signal_handlers_last_words_begin_on_a_line_of_their_own(tmp_path: Path) -> None:
+    signals = ["one"]
+
+    def write(descriptor: int, data: bytes) -> int:
+        if b"interrupted" in data and signals:
+            signals.clear()
+            written = os.write(descriptor, data[:10])
+            interrupted.write("last words")
+            interrupted.handler.write_parked()
+            return written
+        return os.write(descriptor, data)
+
+    interrupted = Log(tmp_path / "app.log", write=write)
+    interrupted.write("interrupted")
+    interrupted.write("next")
+    interrupted.handler.close()
+    half, words, rest, *whole = interrupted.path.read_bytes().splitlines(keepends=True)
+    interrupted.path.write_bytes(b"".join([words, *whole]))
+    assert (len(half), rest.endswith(b"}\n")) == (11, True)
+    assert interrupted.messages() == ["last words", "interrupted", "next"]
 
 
 def test_a_short_write_is_finished(tmp_path: Path) -> None:
@@ -279,7 +400,10 @@ def test_a_device_is_never_renamed_away() -> None:
     assert not Path("/dev/null.1").exists()
 
 
-def test_a_pipe_that_nobody_reads_does_not_hold_the_caller(tmp_path: Path) -> None:
+def test_a_pipe_that_nobody_reads_does_not_hold_the_caller(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(json_file, "MAX_WAIT_SECONDS", 0.05)
     os.mkfifo(tmp_path / "pipe")
     log = Log(tmp_path / "pipe")
     log.write("nobody reads")

@@ -468,3 +468,25 @@ def arguments_of_tasks_are_logged() -> None:
     from sovdev_logger.integrations import celery
 
     celery._without_arguments = lambda record: record
+
+
+def streams_do_not_wait() -> None:
+    from sovdev_logger._outputs import line_stream
+
+    line_stream.MAX_WAIT_SECONDS = 0.0  # type: ignore[misc]
+
+
+def own_descriptors_are_opened_anew() -> None:
+    from sovdev_logger._runtime import log_files
+
+    log_files._descriptor_at = lambda path: None
+
+
+def file_is_closed_before_the_next_is_open() -> None:
+    before = JsonFileHandler._open
+
+    def close_first(self: JsonFileHandler) -> None:
+        self._close_descriptor()
+        before(self)
+
+    JsonFileHandler._open = close_first  # type: ignore[method-assign]

@@ -50,11 +50,15 @@ class Ledger:
         self, *, delivered: int = 0, spooled: int = 0, recovered: int = 0, dropped: int = 0,
         reason: str = "", repeated: int = 0, superseded: int = 0,
     ) -> None:  # fmt: skip
-        """Add to the counts in one step; a negative ``spooled`` left the disk."""
+        """Add to the counts in one step.
+
+        A negative ``spooled`` left the disk, a negative ``dropped`` has arrived after all.
+        """
         now = self.counts
         reasons = now.dropped
         if dropped:
             reasons = {**reasons, reason: reasons.get(reason, 0) + dropped}
+            reasons = {why: count for why, count in reasons.items() if count}
         self.counts = Counts(
             now.delivered + delivered,
             now.spooled + spooled,

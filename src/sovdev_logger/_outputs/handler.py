@@ -100,11 +100,11 @@ class OutputHandler(logging.Handler):
 
     def ledger(self) -> OutputStatus:
         """Return the ledger of the entries that were not sampled out."""
-        dropped = self._ledger.counts.dropped  # first: no entry is dropped before it is submitted
+        fates = self._ledger.counts  # first: no entry is dropped before it is submitted
         entries = self._turnstile.counts()
         if entries.passed > self._passed_before_failure:
             self._ledger.succeed()
-        counts = Counts(entries.passed, dropped=dropped)
+        counts = Counts(entries.passed + fates.delivered, dropped=fates.dropped)
         return self._ledger.status(counts, entries.submitted, entries.drops)
 
     def reset_after_fork(self) -> None:

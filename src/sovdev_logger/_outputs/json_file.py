@@ -15,18 +15,25 @@ from sovdev_logger._delivery.ledger import in_few_words
 from sovdev_logger._entry.entry import Entry
 from sovdev_logger._entry.stdlib_records import ENTRY_ATTRIBUTE, record_from_entry
 from sovdev_logger._outputs.handler import EntryFactory, OutputHandler
+from sovdev_logger._outputs.line_stream import MAX_WAIT_SECONDS, LineStream
 from sovdev_logger._outputs.rotation import (
     LOCK_TIMEOUT_SECONDS,
     SHORT_LOCK_TIMEOUT_SECONDS,
     rotation_lock,
     shift_backups,
 )
+from sovdev_logger._runtime.log_files import (
+    NEWLINE,
+    close_descriptor,
+    ends_inside_line,
+    open_for_appending,
+    open_log,
+)
 from sovdev_logger._runtime.selflog import warn_once
 from sovdev_logger._safety.json_encoding import dumps
 from sovdev_logger._settings.service import FileSettings
 
 _CLOSED: Final = -1
-_LAST_STANDARD_DESCRIPTOR: Final = 2
 _FILE_MODE: Final = 0o644
 
 _PATH_CHECK_INTERVAL_NS: Final = 1_000_000
@@ -39,17 +46,11 @@ of the path will do: several processes do not write as much meanwhile."""
 
 _NO_LIMIT: Final = float("inf")
 
-_ROTATION_RETRY_NS: Final = 1_000_000_000
+_RETRY_NS: Final = 1_000_000_000
+"""How long what the system refuses, a rotation or a new file, is not tried again."""
 
-_NEWLINE: Final = b"\n"
-
-# Without O_NONBLOCK a named pipe that nobody reads would hold the caller.
-_OPEN_FLAGS: Final = (
-    os.O_WRONLY
-    | os.O_APPEND
-    | os.O_CREAT
-    | getattr(os, "O_CLOEXEC", 0)
-    | getattr(os, "O_NONBLOCK", 0)
+_WITHOUT_LOCKS: Final = frozenset(
+    {errno.ENOLCK, errno.ENOSYS, errno.EOPNOTSUPP, getattr(errno, "ENOTSUP", errno.EOPNOTSUPP)}
 )
 
 
@@ -78,8 +79,10 @@ class JsonFileHandler(OutputHandler):
     The descriptor is append-only, so lines of several threads and processes never mix. Before a
     line that would pass ``max_bytes`` the file is renamed to ``.1``, older ones move up, and what
     exceeds ``backup_count`` goes; a limit or a count of 0 switches rotation off. A file that was
-    renamed or removed by another process is reopened. Missing folders are created. A failing write
-    causes one warning and is tried again with the next entry.
+    renamed or removed by another process is reopened. As long as the system refuses to rotate or
+    to reopen, the open file is written on. Half a line that a crash left is ended first. Missing
+    folders are created. A failing write causes one warning and is tried again with the next entry.
+    A path that leads to a pipe, a terminal or a device gets the lines of a ``LineStream``.
     """
 
     def __init__(
@@ -98,41 +101,49 @@ class JsonFileHandler(OutputHandler):
         self._limit: float = _NO_LIMIT
         self._careful_from: float = _NO_LIMIT
         self._backup_count = settings.backup_count
-        self._write = write
+        self._write = self._write_to_file = write
         self._descriptor = _CLOSED
+        self._stream: LineStream | None = None
         self._inode = 0
         self._size = 0
         self._checked_ns = 0
-        self._lock_failed_ns = 0
-        self._torn = False
+        self._failed_ns = 0
+        self._is_at_path = False
+        self._is_inside_line = False
+        self._has_waited_for_reader = False
 
     def write(self, entry: Entry) -> None:
         """Append one line; rotate or reopen first where that is due."""
-        if self.formatter is self._own_formatter:
-            line = entry.line()
-        else:
-            line = self.format(record_from_entry(entry)).encode("utf-8", "replace") + _NEWLINE
+        line = entry.line() if self.formatter is self._own_formatter else self._formatted(entry)
         size = len(line)
         # In either direction: the clock may be set back.
         if abs(entry.time_ns - self._checked_ns) >= _PATH_CHECK_INTERVAL_NS:
             self._check_path(entry.time_ns)
         if self._size + size > self._careful_from:
-            self._keep_within_limit(size)
-        if self._torn:
-            line = _NEWLINE + line
+            self._keep_within_limit(size, entry.time_ns)
+        if self._is_inside_line:
+            line = NEWLINE + line
             size += 1
         written = self._write(self._descriptor, line)
         self._size += written
         if written != size:
-            self._write_rest(line[written:])
+            self._write_rest(line, written)
+        self._is_inside_line = False
 
     def write_bypassing(self, entry: Entry) -> None:
         """Append one line by a descriptor of its own: ours may be between two files."""
-        descriptor = _open_for_appending(self._path_text)
+        line = entry.line() if self.formatter is self._own_formatter else self._formatted(entry)
+        if self._stream is not None:
+            self._stream.write_aside(line)
+            return
+        descriptor = open_for_appending(self._path_text, _FILE_MODE)
         try:
-            self._write(descriptor, entry.line())
+            if ends_inside_line(descriptor, self._path_text, os.fstat(descriptor)):
+                line = NEWLINE + line
+            while line:
+                line = line[self._write_to_file(descriptor, line) :]
         finally:
-            os.close(descriptor)
+            close_descriptor(descriptor)
 
     def report(self, error: Exception) -> str:
         """Warn once with what to do, and check the path again with the next entry."""
@@ -150,90 +161,159 @@ class JsonFileHandler(OutputHandler):
         self._turnstile.run(self._close_descriptor)
         super().close()
 
-    def _write_rest(self, rest: bytes) -> None:
+    def reset_after_fork(self) -> None:
+        """Leave to the parent what it was writing."""
+        super().reset_after_fork()
+        if self._stream is not None:
+            self._stream.forget_rest()
+
+    def _formatted(self, entry: Entry) -> bytes:
+        return self.format(record_from_entry(entry)).encode("utf-8", "replace") + NEWLINE
+
+    def _write_rest(self, line: bytes, written: int) -> None:
         """Write the rest of a line that a nearly full disk cut, or raise OSError."""
-        self._torn = True
-        written = self._write(self._descriptor, rest)
+        self._is_inside_line = True
+        begun = self._position()
+        self._write_whole(line[written:])
+        if self._position() - begun != len(line) - written:
+            # Somebody was between the two parts. Neither is a line, so all of it once more.
+            self._write_whole(line)
+
+    def _position(self) -> int:
+        return os.lseek(self._descriptor, 0, os.SEEK_CUR)
+
+    def _write_whole(self, data: bytes) -> None:
+        written = self._write(self._descriptor, data)
         self._size += written
-        if written < len(rest):
+        if written < len(data):
             raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
-        self._torn = False
 
     def _check_path(self, now_ns: int) -> None:
-        """Open the file at the path unless the descriptor is that file, and update its size."""
-        if self._descriptor == _CLOSED or not self._is_at_path():
-            self._open()
+        """Open what is at the path unless it is open, and update its size."""
+        self._is_at_path = self._descriptor != _CLOSED and self._is_open_at_path()
+        if not self._is_at_path:
+            self._reopen(now_ns)
         self._checked_ns = now_ns
 
-    def _is_at_path(self) -> bool:
+    def _is_open_at_path(self) -> bool:
         try:
             ours = os.fstat(self._descriptor)
-        except OSError:
-            ours = None
-        if ours is None or ours.st_ino != self._inode:
+        except OSError as error:
+            if error.errno == errno.EBADF:
+                self._descriptor = _CLOSED
+            return False
+        if ours.st_ino != self._inode:
             # The process closed every descriptor, as daemons do: the number is no longer ours.
             self._descriptor = _CLOSED
             return False
-        self._size = ours.st_size
+        if ours.st_size != self._size:
+            # Others write here, too, and may have been killed inside a line.
+            self._size = ours.st_size
+            is_inside = ends_inside_line(self._descriptor, self._path_text, ours)
+            if is_inside is not None:
+                self._is_inside_line = is_inside
         try:
             return os.path.samestat(ours, os.stat(self._path_text))
-        except FileNotFoundError:
+        except OSError:
             return False
 
-    def _open(self) -> None:
-        self._close_descriptor()
+    def _reopen(self, now_ns: int) -> None:
+        """Open what is at the path; if that is refused, go on with a file that has a name."""
+        is_kept = self._descriptor != _CLOSED and self._can_be_found()
+        if is_kept and abs(now_ns - self._failed_ns) < _RETRY_NS:
+            return
         try:
-            self._descriptor = _open_for_appending(self._path_text)
-        except FileNotFoundError:
-            self.path.parent.mkdir(parents=True, exist_ok=True)
-            self._descriptor = _open_for_appending(self._path_text)
-        status = os.fstat(self._descriptor)
-        self._inode, self._size = status.st_ino, status.st_size
-        # A device or a pipe as log file must not be renamed away.
-        can_rotate = self._max_bytes and stat.S_ISREG(status.st_mode)
+            self._open()
+        except OSError as error:
+            if not is_kept:
+                raise
+            self._failed_ns = now_ns
+            self._warn_of_refusal("opened anew", error)
+
+    def _can_be_found(self) -> bool:
+        """Return whether what is written to the open file is in some folder."""
+        try:
+            status = os.fstat(self._descriptor)
+        except OSError:
+            return False
+        return stat.S_ISREG(status.st_mode) and status.st_nlink > 0
+
+    def _open(self) -> None:
+        """Open what is at the path, and then close what was open before."""
+        timeout_seconds = 0.0 if self._has_waited_for_reader else MAX_WAIT_SECONDS
+        try:
+            log = open_log(self.path, _FILE_MODE, timeout_seconds)
+        except BrokenPipeError:
+            self._has_waited_for_reader = True
+            raise
+        self._has_waited_for_reader = False
+        self._close_descriptor()
+        self._descriptor = log.descriptor
+        self._inode, self._size = log.status.st_ino, log.status.st_size
+        # Unknown counts as inside: an empty line harms less than two entries in one.
+        self._is_inside_line = bool(self._size) and (
+            ends_inside_line(log.descriptor, self._path_text, log.status) is not False
+        )
+        self._stream = None if log.is_file else LineStream(log, self._count_late)
+        self._write = self._write_to_file if self._stream is None else self._stream.write
+        # A device, a pipe or a stream of the process must not be renamed away.
+        can_rotate = self._max_bytes and log.is_file and not log.is_own
         self._limit = self._max_bytes if can_rotate else _NO_LIMIT
         self._careful_from = self._limit - _CAREFUL_BYTES
+        self._is_at_path = True
 
-    def _keep_within_limit(self, needed: int) -> None:
+    def _keep_within_limit(self, needed: int, now_ns: int) -> None:
         """Rotate if the line does not fit after what all processes have written."""
         with suppress(OSError):
             self._size = os.fstat(self._descriptor).st_size
-        if self._size + needed > self._limit:
-            self._rotate(needed)
+        if self._size + needed > self._limit and abs(now_ns - self._failed_ns) >= _RETRY_NS:
+            try:
+                self._rotate(needed, now_ns)
+            except OSError as error:
+                if self._descriptor == _CLOSED:
+                    raise
+                self._failed_ns = now_ns
+                self._warn_of_refusal("rotated", error)
 
-    def _rotate(self, needed: int) -> None:
+    def _rotate(self, needed: int, now_ns: int) -> None:
         """Rotate, unless another process just did."""
-        if abs(self._checked_ns - self._lock_failed_ns) < _ROTATION_RETRY_NS:
-            return
-        timeout = SHORT_LOCK_TIMEOUT_SECONDS if self._lock_failed_ns else LOCK_TIMEOUT_SECONDS
+        timeout = SHORT_LOCK_TIMEOUT_SECONDS if self._failed_ns else LOCK_TIMEOUT_SECONDS
         with rotation_lock(self.path, timeout) as is_held:
             if not is_held:
                 # The holder of the lock hangs: write on, over the limit, and try again later.
-                self._lock_failed_ns = self._checked_ns
+                self._failed_ns = now_ns
                 return
-            self._lock_failed_ns = 0
-            self._check_path(self._checked_ns)
-            if self._size and self._size + needed > self._limit:
-                self._close_descriptor()
+            self._failed_ns = 0
+            self._check_path(now_ns)
+            if self._is_at_path and self._size and self._size + needed > self._limit:
                 shift_backups(self.path, self._backup_count)
+                self._is_at_path = False
                 self._open()
+
+    def _count_late(self, lost_as: str) -> None:
+        self._ledger.record(delivered=1, dropped=-1, reason=lost_as)
+
+    def _warn_of_refusal(self, refused: str, error: OSError) -> None:
+        reason = in_few_words(error)
+        warn_once(
+            f"file:{self._path_text}:{refused}:{reason}",
+            f"{self._path_text} cannot be {refused}: {reason}; {_advice(error)} Nothing is lost: "
+            "entries go into the open file, also over its limit, until this works again.",
+        )
 
     def _close_descriptor(self) -> None:
         descriptor, self._descriptor = self._descriptor, _CLOSED
         self._checked_ns = 0
-        if descriptor != _CLOSED:
-            os.close(descriptor)
-
-
-def _open_for_appending(path: str) -> int:
-    descriptor = os.open(path, _OPEN_FLAGS, _FILE_MODE)
-    if descriptor > _LAST_STANDARD_DESCRIPTOR:
-        return descriptor
-    # Standard error is closed: with its number, whatever is printed there would be in the log.
-    try:
-        return _open_for_appending(path)
-    finally:
-        os.close(descriptor)
+        if descriptor == _CLOSED:
+            return
+        error = close_descriptor(descriptor)
+        if error is not None:
+            reason = in_few_words(error)
+            warn_once(
+                f"file:{self._path_text}:close:{reason}",
+                f"closing {self._path_text} failed: {reason}; the last lines before that may be "
+                f"missing. {_advice(error)}",
+            )
 
 
 def _advice(error: Exception) -> str:
@@ -242,4 +322,10 @@ def _advice(error: Exception) -> str:
         return "make room on the disk."
     if number in {errno.EACCES, errno.EPERM, errno.EROFS}:
         return "give the process the right to write there, or set LOG_FILE_PATH."
+    if number in {errno.EMFILE, errno.ENFILE}:
+        return "close what the process no longer needs, or raise its limit of open files."
+    if number in _WITHOUT_LOCKS:
+        return "this file system has no file locks: let logrotate or the like rotate the file."
+    if number in {errno.EPIPE, errno.ETIMEDOUT}:
+        return "start what reads it."
     return "check LOG_FILE_PATH and ERROR_LOG_PATH."

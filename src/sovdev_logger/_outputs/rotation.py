@@ -34,9 +34,23 @@ def rotation_lock(path: Path, timeout_seconds: float = LOCK_TIMEOUT_SECONDS) -> 
 
 
 def shift_backups(path: Path, backup_count: int) -> None:
-    """Rename ``path`` to ``.1`` after ``.1`` to ``.2`` and so on; the last file is replaced."""
-    for number in range(backup_count - 1, 0, -1):
+    """Rename ``path`` to ``.1`` after ``.1`` to ``.2`` and so on; the last file is replaced.
+
+    Only up to a number that is free, as it is when such a shift was interrupted: it must not cost a
+    backup that fits.
+    """
+    numbers = range(1, backup_count)
+    free = next((number for number in numbers if _is_free(f"{path}.{number}")), backup_count)
+    for number in range(free - 1, 0, -1):
         with suppress(FileNotFoundError):
             os.replace(f"{path}.{number}", f"{path}.{number + 1}")
     with suppress(FileNotFoundError):
         os.replace(path, f"{path}.1")
+
+
+def _is_free(path: str) -> bool:
+    try:
+        os.lstat(path)
+    except FileNotFoundError:
+        return True
+    return False

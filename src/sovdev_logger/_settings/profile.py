@@ -3,10 +3,12 @@
 import os
 import re
 from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import MISSING, dataclass
 from pathlib import Path
 from typing import Any, Final
 
+from sovdev_logger._runtime.log_files import NEWLINE, ends_inside_line
 from sovdev_logger._settings.reader import (
     INT64_MAX,
     PATH,
@@ -173,5 +175,9 @@ def _wrong(name: str, kind: Kind[Any], environ: Mapping[str, str]) -> str:
 
 
 def open_log_file(path: str, flags: int) -> int:
-    """Open a log file; only its owner and group may read it: tracebacks show values."""
-    return os.open(path, flags | getattr(os, "O_CLOEXEC", 0), _LOG_FILE_MODE)
+    """Open a log file on a new line; only its owner and group may read it: it shows values."""
+    descriptor = os.open(path, flags | getattr(os, "O_CLOEXEC", 0), _LOG_FILE_MODE)
+    if ends_inside_line(descriptor, path, os.fstat(descriptor)):
+        with suppress(OSError):
+            os.write(descriptor, NEWLINE)
+    return descriptor

@@ -1,5 +1,6 @@
 """The settings of a service, read from the environment once."""
 
+import os
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -42,6 +43,8 @@ FORCE_COLOR: Final = Variable("FORCE_COLOR", TEXT, None)
 
 TO_FILE: Final = Variable("LOG_TO_FILE", FLAG, True)
 """Write the JSON file and the error file."""
+
+_FOLDERS_OF_DEVICES: Final = (("/", "dev"), ("/", "proc"))
 
 LOG_FILE_PATH: Final = Variable("LOG_FILE_PATH", PATH, Path("logs", "dev.log"))
 """The JSON file."""
@@ -121,12 +124,18 @@ def read_settings(environ: Mapping[str, str]) -> Settings:
         settings,
         file=_file(env, LOG_FILE_PATH, LOG_FILE_MAX_BYTES, LOG_FILE_BACKUP_COUNT),
         error_file=_file(env, ERROR_LOG_PATH, ERROR_LOG_MAX_BYTES, ERROR_LOG_BACKUP_COUNT),
-        delivery=read_delivery(env, env.read(LOG_FILE_PATH).parent),
+        delivery=read_delivery(env, _folder_of(env.read(LOG_FILE_PATH))),
         sampling=read_sampling(env),
         logwell=read_logwell(env),
         relay=read_relay(env),
         problems=tuple(dict.fromkeys(env.problems)),
     )
+
+
+def _folder_of(log_file: Path) -> Path:
+    """Return the folder of the log file; the default one for a device such as /dev/stdout."""
+    is_device = Path(os.path.abspath(log_file)).parts[:2] in _FOLDERS_OF_DEVICES
+    return LOG_FILE_PATH.default.parent if is_device else log_file.parent
 
 
 def _file(
