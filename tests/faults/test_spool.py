@@ -1,13 +1,16 @@
 """What could not be sent is on disk: for the next process, within bounds, each entry once."""
 
 import os
+import shutil
 import signal
 from pathlib import Path
 
 import pytest
 
+from support.logwell import KEY, FakeLogwell
 from support.otlp_receiver import OtlpReceiver
 from support.processes import breaks_with, finish, program, run, same, start
+from support.relay import FakeRelay
 from support.service import read_lines
 
 DOWN = {
@@ -288,6 +291,26 @@ assert dict(one.dropped_by_reason) == {{"spool unreadable": 2000 - 512}}, one
         run(tmp_path, program(""), OTEL_EXPORTER_OTLP_ENDPOINT=receiver.endpoint)
         expected = [*range(512), *range(50)]
         assert same(receiver.messages(), [f"number {number}" for number in expected])
+
+
+def test_every_output_sends_what_version_0_1_0_left(tmp_path: Path) -> None:
+    shutil.copytree(Path(__file__).parents[1] / "data/spool-1/outputs", tmp_path / "spool")
+    expected = [f"number {number}" for number in range(20)]
+    with OtlpReceiver() as receiver, FakeLogwell() as logwell, FakeRelay() as relay:
+        _, err = run(
+            tmp_path,
+            program("log.sovdev_flush()"),
+            OTEL_EXPORTER_OTLP_ENDPOINT=receiver.endpoint,
+            LOGWELL_ENDPOINT=logwell.url,
+            LOGWELL_API_KEY=KEY,
+            RELAY_TARGETS=relay.target,
+        )
+        assert receiver.messages() == expected
+        assert [span[-1].name for span in receiver.spans()] == ["work"]
+        assert [record["message"] for record in logwell.stored] == expected
+        assert [entry["msg"] for entry in relay.entries] == expected
+    assert err == ""
+    assert segments(tmp_path) == []
 
 
 @breaks_with(spool_sends_twice="segments(tmp_path) == []")

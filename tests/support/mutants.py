@@ -4,9 +4,11 @@ import os
 import signal
 import sys
 import threading
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from itertools import count
+from pathlib import Path
 from typing import Any
 
 from opentelemetry import context as otel_context
@@ -21,8 +23,10 @@ from sovdev_logger._delivery import (
     sender,
     severity_queue,
 )
+from sovdev_logger._delivery.ledger import SPOOL_LOST
 from sovdev_logger._delivery.results import SendResult
-from sovdev_logger._delivery.spool import segments, spool
+from sovdev_logger._delivery.spool import reader, segments, spool
+from sovdev_logger._delivery.spool.folder import make_private, try_lock
 from sovdev_logger._outputs import console, json_file
 from sovdev_logger._outputs.json_file import JsonFileHandler
 from sovdev_logger._outputs.otlp import exporter as otlp_exporter
@@ -179,6 +183,28 @@ def spool_sends_twice() -> None:
     segments.Segments.remove = lambda self, segment: (  # type: ignore[method-assign]
         self.in_order.remove(segment) if not segment.pending else remove(self, segment)
     )
+
+
+def a_read_that_fails_is_proof() -> None:
+    """Drop what cannot be read for the moment."""
+    reader.SegmentReader._stall = lambda self, segment, error: (  # type: ignore[method-assign]
+        self._segments.drop(segment, SPOOL_LOST)
+    )
+
+
+def failed_folders_are_left() -> None:
+    """Make a folder for each attempt to lock one."""
+
+    def new_folder(parent: Path) -> Any:
+        make_private(parent)
+        path = parent / f"{time.time_ns():020d}-{next(_folder_numbers)}"
+        path.mkdir(mode=0o700)
+        return try_lock(path)
+
+    spool.new_folder = new_folder  # type: ignore[attr-defined]
+
+
+_folder_numbers = count(1)
 
 
 def spool_has_no_owner() -> None:

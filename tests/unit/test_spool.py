@@ -365,3 +365,101 @@ def test_one_output_leaves_room_for_another(disk: Disk) -> None:
     assert disk.size() <= 64 * KB
     for spool in (entries, spans):
         spool.close()
+
+
+@pytest.mark.parametrize("what", ["a folder", "a link", "a broken link", "a file that stays"])
+def test_what_others_put_into_rejected_does_not_make_a_full_spool_unusable(
+    disk: Disk, what: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    spool = disk.spool(max_bytes=64 * KB)
+    for _ in range(3):
+        spool.set_aside(b"x" * 10 * KB, ".pb")
+    theirs = disk.folder / "rejected" / "theirs"
+    if what == "a folder":
+        theirs.mkdir()
+        (theirs / "large").write_bytes(bytes(100 * KB))
+    elif what == "a file that stays":
+        theirs.write_bytes(bytes(KB))
+        unlink = os.unlink
+
+        def refuse(path: Any, **options: Any) -> None:
+            if os.fspath(path) == str(theirs):
+                raise PermissionError(errno.EPERM, os.strerror(errno.EPERM))
+            unlink(path, **options)
+
+        monkeypatch.setattr(os, "unlink", refuse)
+    else:
+        theirs.symlink_to(disk.folder if what == "a link" else disk.folder / "nothing")
+    os.utime(theirs, (0, 0), follow_symlinks=False)
+    for number in range(100):
+        assert spool.append([b"%d" % number + b"y" * KB], b"") == 1
+    assert spool.set_aside(b"x", ".pb") is not None
+    assert spool.is_usable
+    assert "cannot" not in capsys.readouterr().err
+    assert theirs.exists() == (what in {"a folder", "a file that stays"})
+    spool.close()
+    monkeypatch.undo()
+
+
+def test_a_copy_of_a_rejected_request_drops_no_entries(
+    disk: Disk, capsys: pytest.CaptureFixture[str]
+) -> None:
+    spool = disk.spool(max_bytes=64 * KB)
+    assert spool.append([b"x" * KB] * 48, b"") == 48
+    assert spool.set_aside(b"x" * 20 * KB, ".pb") is None
+    assert spool.set_aside(b"x" * 5 * KB, ".pb") is not None
+    assert spool.is_usable
+    assert not disk.ledger.counts.dropped
+    assert "cannot set aside" in capsys.readouterr().err
+    spool.close()
+
+
+def test_a_block_that_cannot_be_marked_is_not_taken_again(
+    disk: Disk, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    spool = disk.spool()
+    for number in range(3):
+        spool.append(numbered(10, 10 * number), b"")
+
+    def refuse(*_: Any) -> int:
+        raise OSError(errno.EIO, os.strerror(errno.EIO))
+
+    with monkeypatch.context() as patched:
+        patched.setattr(os, "lseek", refuse)
+        first = spool.take(10, KB)
+        assert first is not None
+        spool.done(first, 10)
+        second = spool.take(10, KB)
+        assert second is not None
+        assert second.items == numbered(10, 10)
+        spool.done(second, 10)
+        spool.close()
+    # They could not be marked to the end, so the next process sends them again.
+    assert disk.ledger.counts.repeated == 20
+    another = disk.spool()
+    another.recover()
+    assert take_all(another) == numbered(30)
+    another.close()
+
+
+def test_a_failed_write_in_front_leaves_no_file_behind(
+    disk: Disk, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("sovdev_logger._delivery.spool.spool._PAUSE_AFTER_FAILURE_SECONDS", 0.0)
+    spool = disk.spool()
+    spool.append([b"older"], b"")
+    write = os.write
+
+    def refuse(descriptor: int, data: bytes) -> int:
+        if len(data) > KB:
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+        return write(descriptor, data)
+
+    with monkeypatch.context() as patched:
+        patched.setattr(os, "write", refuse)
+        for _ in range(10):
+            assert spool.append([b"x" * 2 * KB], b"", in_front=True) == 0
+            assert spool.hold([b"x" * 2 * KB], b"") is None
+    assert len(disk.files()) == 1
+    assert take_all(spool) == [b"older"]
+    spool.close()

@@ -165,6 +165,8 @@ class BatchWorker:
         self._finish_requests()
         if not self._is_ending and self._in_flight is None and time.monotonic() >= self._send_at():
             self._send_next()
+            if self._in_flight is None:
+                self._finish_requests()  # nothing could be read
 
     def _handle_message(self, message: Message | None) -> None:
         if isinstance(message, Sent):
