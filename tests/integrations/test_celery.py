@@ -12,6 +12,7 @@ from pathlib import Path
 import pytest
 from celery.app import trace
 from celery.worker.consumer import consumer
+from celery.worker.request import Request
 
 from sovdev_logger.integrations import celery, stdlib
 from sovdev_logger.testing import Captured
@@ -148,6 +149,12 @@ def captured(
     return f"{capture.entries[-1]['message']} {capture.entries[-1]['input_json']}"
 
 
+def request() -> object:
+    """Return what is like Celery's: its repr shows the arguments, its text does not."""
+    shown = {"__str__": lambda self: "orders.pay[17]", "__repr__": lambda self: "<17 ('t0p',)>"}
+    return type("Request", (), {"__module__": Request.__module__, **shown})()
+
+
 HEADERS = {"id": "17", "argsrepr": "('t0p',)", "kwargsrepr": "{}"}
 DATA = {"id": "17", "name": "orders.pay", "args": "('t0p',)", "kwargs": "{'t0p': 1}"}
 
@@ -169,6 +176,7 @@ DATA = {"id": "17", "name": "orders.pay", "args": "('t0p',)", "kwargs": "{'t0p':
             consumer.MESSAGE_DECODE_ERROR,
             ("17", "json", "utf-8", str(HEADERS), "t0p"),
         ),
+        ("celery.worker.consumer.consumer", "Failed to cancel active request %r", (request(),)),
         ("celery.worker.strategy", "Couldn't convert ETA %r. Task: %r", ("17", DATA)),
         ("celery.concurrency.base", "TaskPool: Apply %s (args:%s kwargs:%s)", ("17", "t0p", "t0p")),
     ],

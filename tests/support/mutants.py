@@ -466,7 +466,7 @@ def own_lines_are_entries() -> None:
 
 def all_inside_a_write_is_our_own() -> None:
     """Take what is logged after a write to a replaced stream began for its line."""
-    OwnLines.find = lambda self, message: next(iter(self._newest), None)  # type: ignore[method-assign]
+    OwnLines.find = lambda self, message: next(iter(self.newest), None)  # type: ignore[method-assign]
 
 
 def streams_are_never_left() -> None:

@@ -36,6 +36,13 @@ def test_a_line_is_recognised_and_its_parts_are_not(stream: object) -> None:
     assert found(lines, "Order placed", "", "\n", LINE[:-1], "INFO") == [False] * 5
 
 
+def test_a_blank_text_is_not_remembered() -> None:
+    lines = OwnLines()
+    for stream in (None, io.StringIO()):
+        lines.add("\n", stream)
+    assert found(lines, "", "\n", "anything") == [False] * 3
+
+
 def test_only_what_went_to_a_replaced_stream_is_found_inside_a_text() -> None:
     lines = OwnLines()
     lines.add(LINE, None)
@@ -80,14 +87,19 @@ def test_a_text_that_comes_whole_is_followed_by_nothing() -> None:
 
 def test_memory_is_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(own_lines_module, "_GENERATION_LINES", 10)
-    lines = OwnLines()
-    for number in range(25):
-        lines.add(f"{number:03} {'x' * 10_000}", None)
-    heads = [*lines.heads, *lines._older_heads]
+    lines, stream = OwnLines(), io.StringIO()
+    assert lines.is_empty()
+    for number in range(65):
+        lines.add(f"{number:03} {'x' * 10_000}", stream)
+    heads = [*lines._heads, *lines._older_heads]
     assert len(heads) == 15
     assert max(map(len, heads)) <= 200
     assert lines.has_forgotten
-    assert found(lines, f"004 {'x' * 10_000}", f"024 {'x' * 10_000}") == [False, True]
+    assert found(lines, f"004 {'x' * 10_000}", f"064 {'x' * 10_000}") == [False, True]
+    for number in range(1500):
+        lines.add(f"{number:04} {'x' * 10_000}", None)
+    assert len(lines._unsorted) == 10
+    assert max(map(len, lines._unsorted)) == 2048
 
 
 class NoReferences:

@@ -109,7 +109,7 @@ def is_own_output(record: logging.LogRecord) -> bool:
     """Return whether a record repeats what we wrote to stderr ourselves."""
     if _OWN_LINE_ATTRIBUTE in record.__dict__:  # asked before, for another output
         return True
-    if not own_lines.heads:
+    if own_lines.is_empty():
         return False
     with suppress(Exception):  # the arguments may not fit the format, or raise
         if is_own_line(record.getMessage()):

@@ -3,6 +3,7 @@
 import re
 from collections import deque
 from collections.abc import Callable
+from contextlib import suppress
 from threading import get_ident
 from typing import Final, NamedTuple
 from weakref import ref
@@ -38,31 +39,42 @@ class OwnLines:
     for what a program logs itself.
 
     Attributes:
-        heads: The newest generation by their first lines; empty as long as nothing was written.
+        newest: The newest lines that went to a replaced stream; empty as long as there was none.
         has_forgotten: Whether there were more lines than are remembered.
     """
 
     def __init__(self) -> None:
-        self.heads: dict[str, Written] = {}
+        self.newest: deque[Written] = deque(maxlen=_DECORATED_LINES)
         self.has_forgotten = False
+        # Only looked at when a record comes: what most programs write is never looked for.
+        self._unsorted: deque[str] = deque(maxlen=_GENERATION_LINES)
+        self._heads: dict[str, Written] = {}
         self._older_heads: dict[str, Written] = {}
-        self._newest: deque[Written] = deque(maxlen=_DECORATED_LINES)
         self._following: dict[int, tuple[Written, deque[str]]] = {}
 
     def add(self, text: str, stream: object) -> None:
         """Remember a text before it is written; ``stream`` is None for the process's stderr."""
-        head = _head(text)
-        if not head:
-            return
-        reference = _nothing if stream is None else reference_to(stream)
-        written = Written(head, text[:_MAX_TEXT_CHARACTERS], reference)
-        if len(self.heads) < _GENERATION_LINES:
-            self.heads[head] = written
+        if stream is None:
+            self._unsorted.append(text[:_MAX_TEXT_CHARACTERS])
+        else:
+            written = self._remember(text, reference_to(stream))
+            if written.head:
+                self.newest.append(written)
+
+    def is_empty(self) -> bool:
+        """Return whether nothing was written so far."""
+        return not (self._unsorted or self._heads)
+
+    def _remember(self, text: str, stream: StreamReference) -> Written:
+        written = Written(_head(text), text[:_MAX_TEXT_CHARACTERS], stream)
+        if not written.head:
+            return written
+        if len(self._heads) < _GENERATION_LINES:
+            self._heads[written.head] = written
         else:
             self.has_forgotten = bool(self._older_heads)
-            self._older_heads, self.heads = self.heads, {head: written}
-        if stream is not None:
-            self._newest.append(written)
+            self._older_heads, self._heads = self._heads, {written.head: written}
+        return written
 
     def end_write(self) -> None:
         """Expect no further line of the text that this thread has just written."""
@@ -74,11 +86,14 @@ class OwnLines:
 
         Something may stand before and after a text that went to a replaced stream not long ago.
         """
+        while self._unsorted:
+            with suppress(IndexError):  # another thread took it
+                self._remember(self._unsorted.popleft(), _nothing)
         head = _head(message)
-        written = self.heads.get(head) or self._older_heads.get(head)
-        if written is None and self._newest:
+        written = self._heads.get(head) or self._older_heads.get(head)
+        if written is None and self.newest:
             plain = _plain(message)
-            written = next((each for each in list(self._newest) if each.head in plain), None)
+            written = next((each for each in list(self.newest) if each.head in plain), None)
         if written is not None:
             self._expect_lines_after(written, message)
             return written
@@ -117,5 +132,5 @@ def _plain(text: str) -> str:
 
 
 def _head(text: str) -> str:
-    first, _, _ = text.lstrip().partition("\n")
-    return _plain(first).rstrip()[:_MAX_HEAD_CHARACTERS]
+    plain = _plain(text).lstrip()
+    return plain[:_MAX_HEAD_CHARACTERS].partition("\n")[0].rstrip()

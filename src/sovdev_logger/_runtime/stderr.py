@@ -12,7 +12,7 @@ _STDERR_FD: Final = 2
 _MAX_STREAMS: Final = 16
 
 own_lines: Final = OwnLines()
-"""What was written; ``if own_lines.heads`` spares a look when that is nothing."""
+"""What was written."""
 
 _leading_back: Final[list[StreamReference]] = []
 _types_leading_back: Final[set[type]] = set()

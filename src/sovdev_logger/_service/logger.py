@@ -110,7 +110,7 @@ class SovdevLogger:
             counter = self._counter
             if counter is None and not is_enabled:
                 return
-            if own_lines.heads and is_own_line(message):
+            if own_lines.newest and is_own_line(message):
                 return
             try:
                 peer = self.peers.known[peer_service]

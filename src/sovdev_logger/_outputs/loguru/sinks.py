@@ -15,7 +15,7 @@ from collections.abc import Callable
 from datetime import datetime
 from pathlib import Path
 from types import FrameType
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any, Final, TextIO
 
 from sovdev_logger._entry.entry import Entry
 from sovdev_logger._outputs.console import one_line
@@ -94,8 +94,11 @@ class LoguruSinks:
             )
         )
         if profile.has_terminal and sys.stderr is not None:
+            # Loguru knows where the process's own stderr has colours without being a terminal.
+            own = sys.stderr if sys.stderr is sys.__stderr__ else None
+            stream: TextIO | FollowingStderr = own or FollowingStderr()
             self._numbers.append(
-                self.logger.add(FollowingStderr(), format=self._formatter(_COLOURED), **common)
+                self.logger.add(stream, format=self._formatter(_COLOURED), **common)
             )
         if profile.path is not None:
             self._numbers.append(
