@@ -1,5 +1,6 @@
 """Processes that are killed: what a call has returned for is in the file."""
 
+import contextlib
 import os
 import random
 import signal
@@ -8,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from support.processes import breaks_with, program, same, start
+from support.processes import breaks_with, finish, program, run, same, start
 from support.service import strict_json
 
 LOG_FOR_EVER = program(
@@ -59,6 +60,61 @@ def test_sigkill_at_random_moments(tmp_path: Path, kills: int) -> None:
 def test_sigterm_without_handlers(tmp_path: Path) -> None:
     for attempt in range(5):
         kill_while_logging(tmp_path / str(attempt), signal.SIGTERM, 50 + 37 * attempt)
+
+
+KILLED_INSIDE_A_WRITE = """
+import logging
+output = next(one for one in logging.getLogger("orders").handlers if one.path.name == "{name}")
+def write_half(descriptor, line):
+    os.write(descriptor, line[: len(line) // 2])
+    os.kill(os.getpid(), signal.SIGKILL)
+log.sovdev_log("error", "f", "whole", None)
+output._write = write_half
+log.sovdev_log("error", "f", "half", None)
+"""
+
+
+@breaks_with(half_a_line_is_not_looked_for='== ["whole", "first", "second"]')
+@pytest.mark.parametrize("name", ["dev.log", "error.log"])
+def test_the_next_process_begins_on_a_line_of_its_own(tmp_path: Path, name: str) -> None:
+    process = start(tmp_path, program(KILLED_INSIDE_A_WRITE.format(name=name)))
+    finish(process)
+    assert process.returncode == -signal.SIGKILL
+    out, _ = run(tmp_path, program(FIRST_AND_SECOND))
+    assert out == "2 2 0\n2 2 0\n"
+    lines = (tmp_path / name).read_bytes().splitlines()
+    assert readable(lines) == ["whole", "first", "second"]
+    assert len(lines) == 4  # no empty one
+
+
+@breaks_with(half_a_line_is_not_looked_for="readable(lines) == [")
+def test_a_process_beside_the_killed_one_goes_on_on_a_line_of_its_own(tmp_path: Path) -> None:
+    body = 'log.sovdev_log("error", "f", "before", None)\nprint(flush=True)\nsys.stdin.readline()\n'
+    beside = start(tmp_path, program(body + FIRST_AND_SECOND))
+    assert beside.stdout is not None
+    beside.stdout.readline()
+    finish(start(tmp_path, program(KILLED_INSIDE_A_WRITE.format(name="dev.log"))))
+    out, _ = finish(beside, said="\n")
+    assert out == "3 3 0\n3 3 0\n"
+    lines = (tmp_path / "dev.log").read_bytes().splitlines()
+    assert readable(lines) == ["before", "whole", "first", "second"]
+    assert len(lines) == 5
+
+
+FIRST_AND_SECOND = """
+for word in ("first", "second"): log.sovdev_log("error", "f", word, None)
+for name in ("file", "error_file"):
+    one = log.sovdev_status().outputs[name]
+    print(one.logged, one.delivered, one.dropped)
+"""
+
+
+def readable(lines: list[bytes]) -> list[str]:
+    found = []
+    for line in lines:
+        with contextlib.suppress(ValueError):
+            found.append(strict_json(line.decode())["message"])
+    return found
 
 
 @pytest.fixture

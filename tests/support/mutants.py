@@ -516,3 +516,7 @@ def file_is_closed_before_the_next_is_open() -> None:
         before(self)
 
     JsonFileHandler._open = close_first  # type: ignore[method-assign]
+
+
+def half_a_line_is_not_looked_for() -> None:
+    json_file.ends_inside_line = lambda descriptor, path, status: False  # type: ignore[attr-defined]

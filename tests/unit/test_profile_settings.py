@@ -1,10 +1,16 @@
 """The variables of profiles: each problem is named with what it must be and what it was."""
 
+import os
 from pathlib import Path
 
 import pytest
 
-from sovdev_logger._settings.profile import ProfileError, child_environment, read_profile
+from sovdev_logger._settings.profile import (
+    ProfileError,
+    child_environment,
+    open_log_file,
+    read_profile,
+)
 
 GOOD = {"NAME_APP": " orders ", "RUN_ENVIRONMENT": "development"}
 
@@ -72,3 +78,16 @@ def test_a_child_has_a_name_of_its_own() -> None:
         child_environment(environ, "other")
     with pytest.raises(ProfileError, match="must be another name than NAME_APP of the parent"):
         child_environment({**GOOD, "NAME_CHILD_PROCESS_IMPORT": "orders"}, "import")
+
+
+def test_a_log_file_is_opened_on_a_line_of_its_own(tmp_path: Path) -> None:
+    """A process that was killed inside a write leaves half a line."""
+    path = tmp_path / "app.log"
+    for _ in range(2):
+        path.open("ab").close()
+        os.close(open_log_file(str(path), os.O_WRONLY | os.O_APPEND))
+    assert path.read_bytes() == b""
+    path.write_bytes(b"half")
+    for _ in range(2):
+        os.close(open_log_file(str(path), os.O_WRONLY | os.O_APPEND))
+    assert path.read_bytes() == b"half\n"
