@@ -16,6 +16,7 @@ from sovdev_logger import (
     sovdev_log,
     sovdev_start_span,
 )
+from sovdev_logger._service.instance import instance
 from support.service import Started
 
 Start = Callable[..., Started]
@@ -308,6 +309,14 @@ def test_a_span_that_nobody_can_end_any_more_is_warned_about_once(
         "sovdev_end_span, or use it in a with statement.\n"
     )
     sovdev_end_span(kept)
+
+
+def test_a_span_of_a_request_that_never_ends_is_not_the_callers_to_end(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    assert instance.service is not None
+    instance.service.spans.start("GET", None, None, trace.SpanKind.SERVER)
+    assert capsys.readouterr().err == ""
 
 
 def test_what_others_put_into_the_context_outlives_a_span_that_ended_elsewhere() -> None:

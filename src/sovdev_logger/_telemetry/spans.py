@@ -61,7 +61,7 @@ class SovdevSpan:
         "trace_id",
     )
 
-    def __init__(self, spans: "Spans", name: str, scope: SpanScope, before: Context) -> None:
+    def __init__(self, spans: "Spans", name: str | None, scope: SpanScope, before: Context) -> None:
         self.ended = False
         self.trace_id, self.span_id = scope.ids
         self._spans = spans
@@ -91,7 +91,7 @@ class SovdevSpan:
         self._spans.end(self, error)
 
     def __del__(self) -> None:
-        if not self.ended and not sys.is_finalizing():
+        if not self.ended and self._name is not None and not sys.is_finalizing():
             warn_once(
                 "span:never-ended",
                 f"the span {self._name!r} was never ended and its handle is gone, so it will not "
@@ -128,13 +128,14 @@ class Spans:
         """Start a span and make it current; ``peer`` is a system id and makes it a client span."""
         before = parent_context()
         name = self._sanitizer.text(operation_name) or "unknown"
+        is_callers = kind is None  # an integration's ends with a request, if that ends
         if kind is None:
             kind = SpanKind.INTERNAL if peer is None else SpanKind.CLIENT
         described = span_attributes(attributes, self._sanitizer)
         if peer is not None:
             described |= dict.fromkeys(PEER_ATTRIBUTES, peer)
         scope = SpanScope(self._start_otel_span(name, kind, described, before))
-        span = SovdevSpan(self, name, scope, before)
+        span = SovdevSpan(self, name if is_callers else None, scope, before)
         if self._counts is not None:
             span.labels = self._counts.labels(peer or self._service_name, name)
             self._counts.start(span.labels)
