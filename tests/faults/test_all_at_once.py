@@ -106,7 +106,7 @@ def test_eight_services_share_a_file_and_a_spool(tmp_path: Path, sized: Callable
         log.sovdev_log("info", "f", f"{os.getpid()}/{number}", None)
         if number % 500 == 499: log.sovdev_flush()
     """
-    count = sized(1000, full=5000, soak=50_000)
+    count = sized(500, full=5000, soak=50_000)
     with OtlpReceiver() as receiver:
         with coming_and_going(receiver):
             processes = [

@@ -12,7 +12,7 @@ from support.service import read_lines
 
 DOWN = {
     "OTEL_EXPORTER_OTLP_ENDPOINT": "http://127.0.0.1:9",
-    "SOVDEV_EXIT_TIMEOUT_SECONDS": "1",
+    "SOVDEV_EXIT_TIMEOUT_SECONDS": "0.5",
 }
 DELTA = {"OTEL_EXPORTER_OTLP_METRICS_TEMPORALITY_PREFERENCE": "delta"}
 Point = tuple[str, int, int, int]

@@ -11,6 +11,7 @@ import pytest
 from support.otlp_receiver import OtlpReceiver
 from support.processes import breaks_with, finish, program, run, same, start
 
+AT_FULL_SIZE = pytest.mark.sized(least="full")
 REFUSED = "http://127.0.0.1:9"
 LOG = """
 for number in range({count}):
@@ -63,7 +64,7 @@ def test_killed_beside_a_slow_server(tmp_path: Path) -> None:
 
 
 @pytest.mark.alone
-@pytest.mark.parametrize("milliseconds", [5, 50])
+@pytest.mark.parametrize("milliseconds", [50, pytest.param(5, marks=AT_FULL_SIZE)])
 def test_a_server_that_keeps_up_costs_no_disk(tmp_path: Path, milliseconds: int) -> None:
     body = """
     for number in range(300):
@@ -87,13 +88,15 @@ os.kill(os.getpid(), signal.SIGTERM)
 """
 
 
-@pytest.mark.parametrize("trouble", ["down", "hangs", 503, 401, 400])
+@pytest.mark.parametrize(
+    "trouble", [400, *(pytest.param(one, marks=AT_FULL_SIZE) for one in ("down", 503, 401))]
+)
 def test_ended_by_sigterm_without_handlers(tmp_path: Path, trouble: str | int) -> None:
     check_sigterm(tmp_path, trouble)
 
 
 @breaks_with(memory_is_kept_until_full="in memory")
-def test_the_same_check_finds_what_stays_in_memory(tmp_path: Path) -> None:
+def test_ended_by_sigterm_beside_a_server_that_hangs(tmp_path: Path) -> None:
     check_sigterm(tmp_path, "hangs")
 
 
@@ -138,6 +141,7 @@ def test_an_exit_in_the_middle_of_a_request_counts_what_is_sent_again(tmp_path: 
     assert 0 < len(received) - len(set(received)) <= repeated <= 512
 
 
+@pytest.mark.sized(least="full")
 def test_an_exit_awaits_the_answer_that_is_on_its_way(tmp_path: Path) -> None:
     """The server answers after the time for a flush, and before the time for the exit."""
     with OtlpReceiver() as receiver:
