@@ -463,3 +463,32 @@ def test_a_failed_write_in_front_leaves_no_file_behind(
     assert len(disk.files()) == 1
     assert take_all(spool) == [b"older"]
     spool.close()
+
+
+def test_folders_that_may_not_be_read_are_left_to_their_owners(
+    disk: Disk, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    theirs = [disk.folder / "lost+found", disk.folder / "log-entries" / "0-of-another-user"]
+    for folder in theirs:
+        folder.mkdir(parents=True)
+
+    def refusing(call: Callable[..., Any]) -> Callable[..., Any]:
+        def guarded(path: Any, *arguments: Any, **options: Any) -> Any:
+            if str(path).startswith(tuple(map(str, theirs))):
+                raise PermissionError(errno.EACCES, os.strerror(errno.EACCES))
+            return call(path, *arguments, **options)
+
+        return guarded
+
+    for name in ("open", "scandir"):
+        monkeypatch.setattr(os, name, refusing(getattr(os, name)))
+    uid = os.geteuid()
+    monkeypatch.setattr(os, "geteuid", lambda: uid + 1)
+    spool = disk.spool()
+    spool.recover()
+    assert spool.due_at == float("inf")
+    assert spool.append(numbered(10), b"") == 10
+    assert take_all(spool) == numbered(10)
+    spool.close()
+    assert capsys.readouterr().err == ""
+    monkeypatch.undo()

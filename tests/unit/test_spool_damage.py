@@ -1,11 +1,14 @@
 """Damage in the spool's files: what it costs, and what becomes of the file."""
 
 import shutil
+import tracemalloc
 from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from sovdev_logger._delivery.ledger import Ledger
 from sovdev_logger._delivery.spool.segment import Segment
@@ -344,3 +347,54 @@ def test_the_file_of_a_newer_version_waits_for_it(
     path.unlink()
     path.with_name("500000000001.segment2").write_bytes(data)
     assert len(Taken(folder).items) == ITEMS
+
+
+@given(
+    version=st.sampled_from([1, 2]),
+    damage=st.lists(st.tuples(st.integers(0, 5400), st.binary(max_size=300)), max_size=4),
+    cut=st.integers(0, 6000),
+)
+def test_whatever_is_in_a_file_it_is_read_to_its_end(
+    tmp_path_factory: pytest.TempPathFactory,
+    version: int,
+    damage: list[tuple[int, bytes]],
+    cut: int,
+) -> None:
+    folder = tmp_path_factory.mktemp("spool")
+    path = written(folder)
+    if version == 1:
+        [other] = (WRITTEN_BY_1 / "complete").rglob("*.segment")
+        shutil.copy(other, path.with_suffix(".segment"))
+        path.unlink()
+        path = path.with_suffix(".segment")
+    data = bytearray(path.read_bytes())
+    for offset, new in damage:
+        data[offset : offset + len(new)] = new
+    path.write_bytes(data[:cut])
+    taken = Taken(folder)
+    assert set(taken.items) <= set(numbered(range(ITEMS)))
+    assert len(taken.items) + taken.dropped == taken.ledger.counts.recovered <= 4 * 10**9
+    assert taken.ledger.counts.spooled == 0
+
+
+def test_a_large_context_is_found_again(tmp_path: Path) -> None:
+    context = bytes(range(256)) * 2000
+    spool = Spool(SpoolSettings(tmp_path / "spool", 100 * MB), "log-entries", Ledger())
+    spool.append([b"item"], context)
+    spool.close()
+    taken = Taken(tmp_path / "spool")
+    assert (taken.items, taken.contexts) == ([b"item"], {context})
+
+
+def test_a_length_that_is_wrong_allocates_no_memory(tmp_path: Path) -> None:
+    shutil.copytree(WRITTEN_BY_1 / "complete", tmp_path / "spool")
+    [path] = (tmp_path / "spool").rglob("*.segment")
+    data = path.read_bytes()
+    at = len(b"sovdev-spool-1\n")
+    path.write_bytes(data[:at] + b"\xff" * 4 + data[at + 4 :])
+    tracemalloc.start()
+    taken = Taken(tmp_path / "spool")
+    _, peak = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    assert taken.dropped == 20
+    assert peak < 10 * MB

@@ -16,7 +16,7 @@ _LINE_1: Final = b"sovdev-spool-1\n"
 _ANY_LINE: Final = re.compile(rb"sovdev-spool-(\d{1,4})([ -~]{0,60})\n")
 _NUMBERS: Final = struct.Struct("<II")
 _MAX_BYTES: Final = 64 * 1024
-"""Largest context that is looked for: it holds a few attributes."""
+"""Largest context of which the second copy is looked for: it holds a few attributes."""
 
 FORMAT: Final = 2
 
@@ -32,20 +32,24 @@ def encode_head(context: bytes) -> bytes:
     return (_LINE + length + checksum + context) * 2
 
 
-def read_head(file: BinaryIO) -> tuple[int, bytes, int] | None:
+def read_head(file: BinaryIO, size: int) -> tuple[int, bytes, int] | None:
     """Return format, context, and where the blocks begin; None for a damaged head.
 
-    Raises OSError and NewerFormatError.
+    Args:
+        file: Opened for reading. Raises OSError and NewerFormatError.
+        size: Its size.
     """
     file.seek(0)
     data = file.read(len(_LINE) + _NUMBERS.size)
     if data.startswith(_LINE_1) and len(data) == len(_LINE_1) + _NUMBERS.size:
         length, checksum = _NUMBERS.unpack_from(data, len(_LINE_1))
-        context = file.read(length)
+        context = file.read(min(length, size))
         if len(context) < length or zlib.crc32(context) != checksum:
             return None
         return 1, context, file.tell()
-    return _read_copies(data, file)
+    length = int.from_bytes(data[len(_LINE) : len(_LINE) + 4], "little")
+    data += file.read(min(size, max(2 * length, 2 * _MAX_BYTES)))
+    return _find_copy(data)
 
 
 def is_begun(file: BinaryIO, size: int) -> bool:
@@ -62,8 +66,7 @@ def is_begun(file: BinaryIO, size: int) -> bool:
     return length < _MAX_BYTES and size < copies * (len(data) + length)
 
 
-def _read_copies(data: bytes, file: BinaryIO) -> tuple[int, bytes, int] | None:
-    data += file.read(2 * _MAX_BYTES)
+def _find_copy(data: bytes) -> tuple[int, bytes, int] | None:
     for found in re.finditer(re.escape(_LINE), data):
         context = _context_at(data, found.start())
         if context is not None:

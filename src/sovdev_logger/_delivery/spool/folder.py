@@ -26,6 +26,7 @@ _OWNER: Final = "owner"
 _OWNER_MODE: Final = 0o600
 _FOLDER_MODE: Final = 0o700
 _ATTEMPTS: Final = 3
+_NOT_OURS: Final = (FileNotFoundError, NotADirectoryError, PermissionError)
 _NO_LOCKS: Final = {errno.ENOLCK, errno.ENOSYS, errno.EOPNOTSUPP, errno.ENOTSUP, errno.EINVAL}
 
 
@@ -113,6 +114,13 @@ def make_private(path: Path) -> None:
         path.mkdir(mode=_FOLDER_MODE, exist_ok=True)
 
 
+def is_of_another_user(path: Path) -> bool:
+    """Return whether a folder belongs to another user, whose processes see to it."""
+    with suppress(OSError):
+        return path.stat().st_uid != os.geteuid()
+    return False
+
+
 def has_vanished(path: Path) -> bool:
     """Return whether somebody removed a file; not so if one cannot look."""
     try:
@@ -127,7 +135,7 @@ def has_vanished(path: Path) -> bool:
 def bytes_below(path: Path) -> int:
     """Return the size of all files of a spool. Raises OSError.
 
-    Folders that others put beside them are not the spool's, and not counted.
+    Folders that others put beside them, or that may not be read, are not counted.
     """
     total = 0
     for output in _folders(path):
@@ -138,14 +146,14 @@ def bytes_below(path: Path) -> int:
 
 
 def _folders(path: Path | str) -> list[str]:
-    with suppress(FileNotFoundError, NotADirectoryError), os.scandir(path) as entries:
+    with suppress(*_NOT_OURS), os.scandir(path) as entries:
         return [entry.path for entry in entries if entry.is_dir(follow_symlinks=False)]
     return []
 
 
 def _bytes_in(folder: str) -> int:
     total = 0
-    with suppress(FileNotFoundError, NotADirectoryError), os.scandir(folder) as entries:
+    with suppress(*_NOT_OURS), os.scandir(folder) as entries:
         for entry in entries:
             with suppress(FileNotFoundError):
                 if not entry.is_dir(follow_symlinks=False):

@@ -38,7 +38,7 @@ class Notices:
             )
         warn_once(f"spool:{self._name}:{reason}", message)
 
-    def cannot_read(self, error: OSError) -> None:
+    def cannot_read(self, error: OSError | MemoryError) -> None:
         """Say that items stay on disk until they can be read."""
         reason = reason_of(error)
         warn_once(
@@ -92,6 +92,6 @@ class Notices:
         )
 
 
-def reason_of(error: OSError) -> str:
+def reason_of(error: OSError | MemoryError) -> str:
     """Return an error in words."""
-    return error.strerror or str(error)
+    return (isinstance(error, OSError) and error.strerror) or str(error) or "out of memory"

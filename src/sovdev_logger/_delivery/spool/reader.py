@@ -13,7 +13,12 @@ from typing import Final
 
 from sovdev_logger._delivery.ledger import Ledger
 from sovdev_logger._delivery.spool.file_head import NewerFormatError
-from sovdev_logger._delivery.spool.folder import bytes_below, folders_below, try_lock
+from sovdev_logger._delivery.spool.folder import (
+    bytes_below,
+    folders_below,
+    is_of_another_user,
+    try_lock,
+)
 from sovdev_logger._delivery.spool.notices import Notices, reason_of
 from sovdev_logger._delivery.spool.segment import Items, Segment
 from sovdev_logger._delivery.spool.segments import Segments
@@ -112,7 +117,7 @@ class SegmentReader:
             except (FileNotFoundError, NotADirectoryError):
                 self._segments.drop_vanished(segment)
                 continue
-            except OSError as error:
+            except (OSError, MemoryError) as error:
                 self._stall(segment, error)
                 continue
             stalled.discard(segment)
@@ -132,9 +137,10 @@ class SegmentReader:
         except (FileNotFoundError, NotADirectoryError):
             return  # it has just gone, or is a file of somebody's
         except OSError as error:
-            self._recover_later(error)
             if folder is not None:
                 folder.release()
+            if not isinstance(error, PermissionError) or not is_of_another_user(path):
+                self._recover_later(error)
             return
         if folder is not None:
             self._segments.take_over(folder, segments)
@@ -148,7 +154,7 @@ class SegmentReader:
         except (FileNotFoundError, NotADirectoryError):
             self._segments.forget(segment)
             return False
-        except OSError as error:
+        except (OSError, MemoryError) as error:
             self._stall(segment, error)
             return False
         except NewerFormatError as error:
@@ -162,7 +168,7 @@ class SegmentReader:
             self._segments.remove(segment)
         return bool(segment.pending)
 
-    def _stall(self, segment: Segment, error: OSError) -> None:
+    def _stall(self, segment: Segment, error: OSError | MemoryError) -> None:
         self._segments.stalled.add(segment)
         self._read_later(error)
 
@@ -170,7 +176,7 @@ class SegmentReader:
         self._has_to_recover = True
         self._read_later(error)
 
-    def _read_later(self, error: OSError) -> None:
+    def _read_later(self, error: OSError | MemoryError) -> None:
         now = time.monotonic()
         if now >= self._again_at:  # else it is the same attempt
             self._pause = min(2 * self._pause or _MIN_PAUSE_SECONDS, _MAX_PAUSE_SECONDS)

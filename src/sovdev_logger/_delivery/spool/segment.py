@@ -101,7 +101,7 @@ class Segment:
         """Read what an ended process left. Raises OSError and NewerFormatError."""
         with self.path.open("rb") as file:
             self.size = end = os.fstat(file.fileno()).st_size
-            head = read_head(file)
+            head = read_head(file, end)
             if head is None and (format_of(self.path) or 0) > FORMAT:
                 raise NewerFormatError(str(format_of(self.path)))
             if head is not None:

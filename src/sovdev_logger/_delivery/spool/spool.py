@@ -183,7 +183,7 @@ class Spool:
         """Keep a copy of a rejected request for people; return its folder, None if that fails."""
         try:
             self._make_room_among_kept(len(body))
-            if self._is_over(len(body)):
+            if self._segments.disk_bytes + len(body) > self.settings.max_bytes:
                 raise SpoolFullError(self.settings.folder)
             self._rejected.add(body, suffix)
         except OSError as error:
