@@ -59,7 +59,7 @@ def test_the_next_process_sends_the_last_export(tmp_path: Path, ending: str) -> 
     assert list((tmp_path / "spool").rglob("*.segment*")) == []
 
 
-@breaks_with(spool_is_not_written="== [100, 10]")
+@breaks_with(metrics_stay_in_memory="== [100, 10]")
 def test_each_delta_export_is_sent(tmp_path: Path) -> None:
     after = "log.sovdev_flush()\nfor n in range(10): log.sovdev_log('info', 'f', 'm', None)\n"
     run(tmp_path, log(100, after), {**DOWN, **DELTA})

@@ -162,6 +162,15 @@ def repeats_are_not_counted() -> None:
     ledger.Ledger.record = forget  # type: ignore[method-assign]
 
 
+def metrics_stay_in_memory() -> None:
+    from sovdev_logger._delivery import periodic
+
+    before = periodic.PeriodicSender.__init__
+    periodic.PeriodicSender.__init__ = (  # type: ignore[method-assign]
+        lambda self, *a, **k: before(self, *a, **{**k, "settings": None})
+    )
+
+
 def lanes_are_one() -> None:
     """Drop the oldest whatever its severity."""
     put = severity_queue.SeverityQueue.put
