@@ -29,20 +29,22 @@ def wait_until(condition: Callable[[], bool]) -> None:
 class Worker:
     """``celery -A tasks worker`` in a folder of its own, with what it prints."""
 
-    def __init__(self, folder: Path, *arguments: str) -> None:
+    def __init__(self, folder: Path) -> None:
         self.folder = folder
         (folder / "tmp").mkdir(parents=True)
         shutil.copy(EXAMPLE, folder / "tasks.py")
-        (folder / "worker.py").write_text(
+        self.variables = {**unmeasured(), "TMPDIR": str(folder / "tmp")}
+        self.process: subprocess.Popen[bytes] | None = None
+
+    def start(self, *arguments: str) -> None:
+        (self.folder / "worker.py").write_text(
             f"{mutation()}import sys\nfrom celery.__main__ import main\nsys.exit(main())\n"
         )
-        self.variables = {**unmeasured(), "TMPDIR": str(folder / "tmp")}
-        command = [sys.executable, "worker.py", "-A", "tasks", "worker", *arguments]
-        with (folder / "printed.txt").open("wb") as printed:
+        with (self.folder / "printed.txt").open("wb") as printed:
             self.process = subprocess.Popen(
-                command,
+                [sys.executable, "worker.py", "-A", "tasks", "worker", *arguments],
                 env=self.variables,
-                cwd=folder,
+                cwd=self.folder,
                 stdout=subprocess.DEVNULL,
                 stderr=printed,
                 start_new_session=True,
@@ -67,6 +69,7 @@ class Worker:
 
     def stop(self) -> None:
         """End it warmly, and all of its processes whatever happens."""
+        assert self.process is not None
         try:
             self.process.send_signal(signal.SIGTERM)
             self.process.wait(WAIT_SECONDS)
@@ -93,11 +96,12 @@ FULL = pytest.mark.sized(least="full")
     arguments_of_tasks_are_logged="not in worker.log",
 )
 def test_two_tasks_are_a_dozen_entries(tmp_path: Path, arguments: list[str]) -> None:
-    worker = Worker(tmp_path / "worker", *arguments)
+    worker = Worker(tmp_path / "worker")
+    # Before the worker starts: it ends by a file of the broker that is not written to its end yet.
+    worker.send("tasks.py")
+    worker.send("-c", "import tasks; tasks.app.send_task('tasks.unknown', ('t0p-s3cret',))")
+    worker.start(*arguments)
     try:
-        wait_until(lambda: '"celery@' in worker.log)  # is ready
-        worker.send("tasks.py")
-        worker.send("-c", "import tasks; tasks.app.send_task('tasks.unknown', ('t0p-s3cret',))")
         for told in ("Task tasks.pay succeeded", "Task tasks.pay failed", "tasks.unknown"):
             wait_until(lambda: told in worker.log)  # noqa: B023
     finally:
