@@ -319,7 +319,7 @@ class JsonFileHandler(OutputHandler):
 def _advice(error: Exception) -> str:
     number = error.errno if isinstance(error, OSError) else None
     if number in {errno.ENOSPC, errno.EDQUOT}:
-        return "make room on the disk."
+        return "make room on the disk (see df and df -i)."
     if number in {errno.EACCES, errno.EPERM, errno.EROFS}:
         return "give the process the right to write there, or set LOG_FILE_PATH."
     if number in {errno.EMFILE, errno.ENFILE}:
