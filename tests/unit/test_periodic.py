@@ -180,3 +180,47 @@ def test_without_threads_a_flush_says_so(server: Server, monkeypatch: pytest.Mon
     monkeypatch.setattr(threading.Thread, "start", refuse)
     sender = PeriodicSender("metrics", server.produce, server)
     assert sender.flush(10).reason == "the interpreter is ending"
+
+
+def test_no_interval_ends_during_a_flush(
+    make: Callable[..., PeriodicSender], server: Server
+) -> None:
+    # Its export would supersede the one that the flush waits for, and be left behind at a close.
+    made = numbered(server)
+    server.gate.clear()
+    sender = make(interval_seconds=0.001)
+    wait_for(lambda: len(made) > 1)
+    request = sender.begin_close(30)
+    count = len(made)
+    deadline = time.monotonic() + 0.1
+    wait_for(lambda: len(made) > count + 5 or time.monotonic() > deadline)
+    server.gate.set()
+    sender.end_close(request, time.monotonic() + 30)
+    assert server.taken[-1] == made[-1]
+    assert sender.status().spooled == sender.status().queued == 0
+
+
+def test_a_flush_waits_for_the_export_of_a_later_one_which_supersedes_its_own(
+    make: Callable[..., PeriodicSender], server: Server
+) -> None:
+    made = numbered(server)
+    server.gate.clear()  # the first is under way until all are made
+    sender = make()
+    requests = [sender.begin_flush(30) for _ in range(3)]
+    wait_for(lambda: len(made) == 3)
+    server.gate.set()
+    for request in requests:
+        sender.end_flush(request)
+        assert server.taken == [b"0", b"2"]
+
+
+def numbered(server: Server) -> list[bytes]:
+    """Let each export of the server's sender be the next number, and return those made so far."""
+    made: list[bytes] = []
+
+    def produce() -> bytes:
+        made.append(str(len(made)).encode())
+        return made[-1]
+
+    server.produce = produce  # type: ignore[method-assign]
+    return made

@@ -154,7 +154,7 @@ class BatchWorker:
 
     def _step(self, message: Message | None) -> None:
         self._handle_message(message)
-        if self._source is not None and self._source.due_at <= time.monotonic():
+        if self._source is not None and self._makes_item_at <= time.monotonic():
             self._make_item(self._source)
         self._backlog.note_puts()
         self._backlog.relieve_memory(
@@ -179,10 +179,22 @@ class BatchWorker:
                 message.failed_reads_before = self._spool.failed_reads
             if self._source is not None:
                 self._make_item(self._source)
-                message.last_item = self._queue.put_count
             self._requests.append(message)
+            if self._source is not None:
+                self._wait_for_the_latest()
         elif isinstance(message, Stop):
             self._end_by(message.ends_at)
+
+    @property
+    def _makes_item_at(self) -> float:
+        """When the source is asked again: not during a flush, which has just asked it."""
+        return math.inf if self._source is None or self._requests else self._source.due_at
+
+    def _wait_for_the_latest(self) -> None:
+        """Let earlier requests wait for the item of the last: it may supersede theirs."""
+        for request in self._requests:
+            request.last_item = self._queue.put_count
+            request.settled_goal = None
 
     def _make_item(self, source: Source) -> None:
         try:
@@ -293,8 +305,7 @@ class BatchWorker:
     def _seconds_to_wait(self) -> float | None:
         """Return how long to wait for a message; None without a limit."""
         times: list[float] = [request.deadline for request in self._requests]
-        if self._source is not None:
-            times.append(self._source.due_at)
+        times.append(self._makes_item_at)
         if self._in_flight is None:
             times.append(self._send_at())
         if self._is_blocked():
