@@ -1,6 +1,7 @@
 """The spool alone: order, bounds, owners, damage, and a disk that refuses."""
 
 import errno
+import math
 import os
 from collections.abc import Callable
 from contextlib import suppress
@@ -13,7 +14,7 @@ from hypothesis import strategies as st
 
 from sovdev_logger._delivery.ledger import Ledger
 from sovdev_logger._delivery.spool import folder as spool_folder
-from sovdev_logger._delivery.spool import kept_files
+from sovdev_logger._delivery.spool import kept_files, reader
 from sovdev_logger._delivery.spool.spool import Spool
 from sovdev_logger._settings.delivery import SpoolSettings
 
@@ -492,3 +493,46 @@ def test_folders_that_may_not_be_read_are_left_to_their_owners(
     spool.close()
     assert capsys.readouterr().err == ""
     monkeypatch.undo()
+
+
+def test_folders_of_ended_processes_do_not_use_up_the_descriptors(disk: Disk) -> None:
+    """Each lock is a descriptor: jobs that ended while the server was down left a folder each."""
+    for number in range(3 * reader.MAX_FOLDERS + 1):
+        spool = disk.spool()
+        spool.append([b"job %d" % number], b"")
+        spool.close()
+    spool = disk.spool()
+    before = len(os.listdir("/dev/fd"))
+    spool.recover()
+    items, most = [], 0
+    while (spooled := spool.take(100, 1024 * KB)) is not None:
+        most = max(most, len(os.listdir("/dev/fd")) - before)
+        items += spooled.items
+        spool.done(spooled, len(spooled.items))
+    assert items == [b"job %d" % number for number in range(3 * reader.MAX_FOLDERS + 1)]
+    assert most <= reader.MAX_FOLDERS
+    assert not spool.has_more
+    assert spool.due_at == math.inf
+    spool.close()
+
+
+def test_folders_that_cannot_be_emptied_are_not_looked_at_for_ever(
+    disk: Disk, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for number in range(reader.MAX_FOLDERS + 1):
+        spool = disk.spool()
+        spool.append([b"job %d" % number], b"")
+        spool.close()
+    spool = disk.spool()
+    spool.recover()
+
+    def refuse(*_: Any) -> None:
+        raise PermissionError(errno.EPERM, "refused")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Path, "unlink", refuse)
+        assert len(take_all(spool)) == reader.MAX_FOLDERS
+        assert spool.due_at == math.inf
+    spool.recover()
+    assert len(take_all(spool)) <= 1
+    spool.close()

@@ -118,7 +118,12 @@ class BatchWorker:
     @property
     def is_idle(self) -> bool:
         """Whether there is nothing to send, or to make."""
-        return self.has_recovered and self._source is None and not self.open_count()
+        has_all = self.has_recovered and not self._has_more_to_recover
+        return has_all and self._source is None and not self.open_count()
+
+    @property
+    def _has_more_to_recover(self) -> bool:
+        return self._spool is not None and self._spool.has_more
 
     def open_count(self) -> int:
         """Return how many items are in memory or on disk."""
@@ -325,7 +330,8 @@ class BatchWorker:
 
     def _finish_if_due(self, request: FlushRequest) -> bool:
         """Finish a request that is settled, failed or past its deadline; return whether it was."""
-        if request.settled_goal is None and not self._queue.holds_any_up_to(request.last_item):
+        is_accepted = not self._queue.holds_any_up_to(request.last_item)
+        if request.settled_goal is None and is_accepted and not self._has_more_to_recover:
             request.settled_goal = self._backlog.accepted_count
         now = time.monotonic()
         has_to_wait = self._not_before - now > MAX_FLUSH_PAUSE_SECONDS

@@ -26,6 +26,9 @@ from sovdev_logger._delivery.spool.segments import Segments
 _MIN_PAUSE_SECONDS: Final = 1.0
 _MAX_PAUSE_SECONDS: Final = 30.0
 
+MAX_FOLDERS: Final = 32
+"""Folders of ended processes that are taken over at a time: the lock on each is a descriptor."""
+
 
 @dataclass(slots=True)
 class Spooled:
@@ -54,6 +57,7 @@ class SegmentReader:
 
     Attributes:
         failed_attempts: How often something could not be read for the moment.
+        has_more: Whether there may be more folders of ended processes than were taken over.
     """
 
     def __init__(
@@ -66,6 +70,7 @@ class SegmentReader:
         self._ledger = ledger
         self._notices = notices
         self._has_to_recover = False
+        self.has_more = False
         self._again_at = 0.0
         self._pause = 0.0
 
@@ -73,7 +78,7 @@ class SegmentReader:
     def due_at(self) -> float:
         """When there is something to read: 0.0 for now, infinity for never."""
         stalled = len(self._segments.stalled)
-        if len(self._segments.in_order) > stalled:
+        if len(self._segments.in_order) > stalled or self.has_more:
             return 0.0
         return self._again_at if stalled or self._has_to_recover else math.inf
 
@@ -87,10 +92,13 @@ class SegmentReader:
         self._again_at = self._pause = 0.0
 
     def recover(self) -> None:
-        """Recover the segments of ended processes."""
-        self._has_to_recover = False
+        """Recover the segments of ended processes, of the oldest folders first."""
+        self._has_to_recover = self.has_more = False
         try:
             for path in folders_below(self._parent):
+                if self._segments.folder_count >= MAX_FOLDERS:
+                    self.has_more = True
+                    break
                 self._take_over(path)
             self._segments.disk_bytes = bytes_below(self._folder)
         except OSError as error:
@@ -101,6 +109,14 @@ class SegmentReader:
 
         A file that cannot be read for the moment is passed over, and tried again after a pause.
         """
+        found = self._take(max_records, max_bytes)
+        if found is None and self.has_more:
+            self.recover()
+            found = self._take(max_records, max_bytes)
+            self.has_more = self.has_more and found is not None  # else at the next recovery
+        return found
+
+    def _take(self, max_records: int, max_bytes: int) -> Spooled | None:
         stalled = self._segments.stalled
         is_due = time.monotonic() >= self._again_at
         if is_due and self._has_to_recover:

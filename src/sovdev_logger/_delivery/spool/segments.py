@@ -48,6 +48,11 @@ class Segments:
         """The size of these segments."""
         return sum(segment.size for segment in self.in_order)
 
+    @property
+    def folder_count(self) -> int:
+        """How many folders of ended processes this one holds."""
+        return len(self._folders)
+
     def take_over(self, folder: OwnedFolder, segments: list[Segment]) -> None:
         """Add what an ended process left; the folder is released when nothing of it is left."""
         self._folders.append(folder)

@@ -88,6 +88,11 @@ class Spool:
         """How many items are known to be in files that cannot be read for the moment."""
         return self._reader.unreadable_count
 
+    @property
+    def has_more(self) -> bool:
+        """Whether ended processes left more than was recovered so far."""
+        return self._reader.has_more
+
     def __bool__(self) -> bool:
         return bool(self._segments.in_order)
 
