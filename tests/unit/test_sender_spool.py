@@ -349,3 +349,35 @@ def test_a_retry_that_fills_the_spool_has_that_as_its_last_error(
     wait_for(lambda: not sender.status().healthy)
     wait_for(lambda: bool(sender.status().dropped))
     assert "spool full" in (sender.status().last_error or "")
+
+
+def test_a_defect_while_the_spool_is_recovered_stops_no_delivery(
+    make: Callable[..., BatchSender],
+    server: Server,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    monkeypatch.setattr(backlog.Backlog, "recover", fail)
+    sender = make()
+    put(sender, 10)
+    assert sender.flush(10).delivered == 10
+    assert "bug" in capsys.readouterr().err
+
+
+def test_a_defect_at_the_end_leaves_the_rest_on_disk(
+    make: Callable[..., BatchSender], server: Server, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    sender = make()
+    server.gate.clear()
+    put(sender, 100)
+    request = sender.begin_flush(0.1)
+    assert server.entered.wait(10)
+    sender.end_flush(request)
+    put(sender, 50, 100)
+    monkeypatch.setattr(backlog.Backlog, "spool_queue", fail)
+    sender.close(2)
+    assert fates(sender) == (150, 0, 0, 150, 0)
+
+
+def fail(*_: object) -> None:
+    raise ZeroDivisionError("a defect")

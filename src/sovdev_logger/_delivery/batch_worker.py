@@ -6,13 +6,15 @@ in time and spools what a hanging server holds up.
 
 import math
 import time
+from collections.abc import Callable
+from functools import partial
 from queue import SimpleQueue
-from typing import Final, Protocol
+from typing import Final
 
 from sovdev_logger._delivery.backlog import Backlog, Batch
 from sovdev_logger._delivery.backoff import Backoff
 from sovdev_logger._delivery.export_thread import ExportThread, Sent
-from sovdev_logger._delivery.exporter import Exporter
+from sovdev_logger._delivery.exporter import Exporter, Source
 from sovdev_logger._delivery.ledger import Ledger
 from sovdev_logger._delivery.results import NO_ANSWER, FlushResult, SendResult
 from sovdev_logger._delivery.severity_queue import SeverityQueue
@@ -34,19 +36,6 @@ MAX_REJECTIONS_IN_A_ROW: Final = 16
 
 _RECOVERY_INTERVAL_SECONDS: Final = 60.0
 _MIN_ATTEMPT_SECONDS: Final = 0.05
-
-
-class Source(Protocol):
-    """Makes items in the worker's thread, regularly and for each flush.
-
-    Attributes:
-        due_at: When to ask for the next.
-    """
-
-    due_at: float
-
-    def next_item(self) -> bytes | None:
-        """Return an item of what there is now, None when there is nothing."""
 
 
 class BatchWorker:
@@ -88,13 +77,11 @@ class BatchWorker:
         """Deliver queued items until a ``Stop`` arrives."""
         self._export = ExportThread(self._name, self._exporter, channel.put)
         self._export.ensure_started()
-        self._recover()
+        self._survive(self._recover)
+        self.has_recovered = True
         while not self._is_ending:
             message = receive(channel, self._seconds_to_wait())
-            try:
-                self._step(message)
-            except Exception as error:  # noqa: BLE001 - nobody else delivers
-                self._warn_bug(message, error)
+            self._survive(partial(self._step, message), message)
         self._wind_down(channel)
         self._export.stop()
         self.leave_all()
@@ -104,14 +91,14 @@ class BatchWorker:
     def _wind_down(self, channel: SimpleQueue[Message]) -> None:
         """Put on disk what waits; handle the answer under way, late flushes and stops."""
         if self._in_flight is not None:
-            self._backlog.hold(self._in_flight)
-            self._backlog.spool_queue()
+            self._survive(partial(self._backlog.hold, self._in_flight))
+            self._survive(self._backlog.spool_queue)
         while True:
             left = self._ends_at - time.monotonic() if self._in_flight is not None else 0.0
             message = receive(channel, left)
             if message is None:
                 return
-            self._handle_message(message)
+            self._survive(partial(self._handle_message, message), message)
             if isinstance(message, FlushRequest) and message.ends_at is not None:
                 self._end_by(message.ends_at)
 
@@ -264,6 +251,13 @@ class BatchWorker:
         for fragment in rejected:
             self._backlog.reject(fragment, result.reason)
 
+    def _survive(self, action: Callable[[], None], message: Message | None = None) -> None:
+        """Run a part of this thread's work: whatever it raises, nobody else delivers."""
+        try:
+            action()
+        except Exception as error:  # noqa: BLE001
+            self._warn_bug(message, error)
+
     def _warn_bug(self, message: Message | None, error: Exception) -> None:
         reason = f"defect: {type(error).__name__}"
         warn_once(
@@ -293,7 +287,6 @@ class BatchWorker:
     def _recover(self) -> None:
         self._backlog.recover()
         self._recovered_at = time.monotonic()
-        self.has_recovered = True
 
     # Timing
 

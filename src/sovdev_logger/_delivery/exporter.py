@@ -1,4 +1,4 @@
-"""The protocol of exporters: each knows one server's wire format."""
+"""What a sender stands between: a source of items, and an exporter, which knows a server."""
 
 from collections.abc import Sequence
 from typing import Protocol
@@ -32,3 +32,16 @@ class Exporter(Protocol):
 
     def reset_after_fork(self) -> None:
         """Leave the connection to the parent: a forked child opens its own."""
+
+
+class Source(Protocol):
+    """Makes items in the worker's thread, regularly and for each flush.
+
+    Attributes:
+        due_at: When to ask for the next.
+    """
+
+    due_at: float
+
+    def next_item(self) -> bytes | None:
+        """Return an item of what there is now, None when there is nothing."""

@@ -6,8 +6,7 @@ from typing import Final
 
 from sovdev_logger._delivery.backlog import Backlog, BatchLimits
 from sovdev_logger._delivery.backoff import Backoff
-from sovdev_logger._delivery.batch_worker import Source
-from sovdev_logger._delivery.exporter import Exporter
+from sovdev_logger._delivery.exporter import Exporter, Source
 from sovdev_logger._delivery.results import FlushResult
 from sovdev_logger._delivery.sender import BatchSender
 from sovdev_logger._delivery.snapshots import SnapshotBacklog

@@ -6,8 +6,8 @@ from typing import Final, Protocol
 
 from sovdev_logger._delivery.backlog import Backlog, BatchLimits
 from sovdev_logger._delivery.backoff import Backoff
-from sovdev_logger._delivery.batch_worker import BatchWorker, Source
-from sovdev_logger._delivery.exporter import Exporter
+from sovdev_logger._delivery.batch_worker import BatchWorker
+from sovdev_logger._delivery.exporter import Exporter, Source
 from sovdev_logger._delivery.ledger import CLOSED, QUEUE_FULL, Ledger
 from sovdev_logger._delivery.results import FlushResult
 from sovdev_logger._delivery.severity_queue import DEFAULT_SEVERITY, SeverityQueue
