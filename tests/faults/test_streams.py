@@ -257,6 +257,29 @@ def test_standard_output_in_a_file_is_not_rotated_and_not_overwritten(tmp_path: 
     assert sorted(path.name for path in tmp_path.iterdir()) == ["link", "out"]
 
 
+def test_what_a_program_prints_in_pieces_to_its_file_holds_no_call(tmp_path: Path) -> None:
+    body = """
+    os.dup2(os.open("out", os.O_WRONLY | os.O_CREAT | os.O_TRUNC), 1)
+    looks = []
+    log_files = sys.modules["sovdev_logger._runtime.log_files"]
+    log_files.time.sleep = looks.append
+    for number in range(50):
+        print(".", end="", flush=True)
+        write(1, f"logged {number}")
+        threading.Event().wait(0.002)  # until the file is looked at again
+    print(looks, file=sys.stderr)
+    show()
+    """
+    process = start(tmp_path, WRITE + textwrap.dedent(body), LOG_FILE_PATH="/dev/stdout")
+    _, err = finish(process)
+    assert err == "[]\n50 50 0 True\n"
+    lines = (tmp_path / "out").read_text().splitlines()
+    assert lines[::2] == ["."] * 50
+    assert [strict_json(line)["message"] for line in lines[1::2]] == [
+        f"logged {number} 0" for number in range(50)
+    ]
+
+
 def test_last_words_while_a_pipe_is_full(tmp_path: Path) -> None:
     body = """
     def leave(*_):

@@ -8,6 +8,7 @@ import stat
 import threading
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 from pythonjsonlogger.core import BaseJsonFormatter
@@ -288,6 +289,33 @@ def test_half_a_line_that_another_process_leaves_is_ended_first(log: Log) -> Non
     assert (b"before" in before, half) == (True, HALF + b"\n")
     log.path.write_bytes(log.path.read_bytes().replace(half, b""))
     assert log.messages() == ["before", "after", "next"]
+
+
+def test_what_is_written_piece_by_piece_is_waited_for_once(
+    log: Log, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked: list[bool] = []
+    look = log_files.ends_inside_line
+
+    def ends_inside_line(*arguments: Any, waits: bool) -> bool | None:
+        asked.append(waits)
+        return look(*arguments, waits=waits)
+
+    monkeypatch.setattr(json_file, "ends_inside_line", ends_inside_line)
+    log.write("0")
+    for number in range(1, 4):
+        with log.path.open("ab") as others:
+            others.write(b".")
+        log.write(str(number))
+    assert asked == [True, False, False]
+    lines = log.path.read_bytes().split(b"\n")
+    assert [line == b"." for line in lines] == [False, True, False, True, False, True, False, False]
+
+
+@pytest.mark.parametrize("time_ns", [0, 500_000, -500_000])
+def test_an_entry_of_the_first_moment_of_1970_is_written(log: Log, time_ns: int) -> None:
+    log.handler.submit(make_entry(message="old", time_ns=time_ns))
+    assert log.messages() == ["old"]
 
 
 def test_half_a_line_stays_in_the_file_that_was_renamed(tmp_path: Path) -> None:

@@ -528,4 +528,4 @@ def file_is_closed_before_the_next_is_open() -> None:
 
 
 def half_a_line_is_not_looked_for() -> None:
-    json_file.ends_inside_line = lambda descriptor, path, status: False  # type: ignore[attr-defined]
+    json_file.ends_inside_line = lambda *_, **__: False  # type: ignore[attr-defined]

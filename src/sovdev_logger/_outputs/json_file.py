@@ -46,6 +46,9 @@ of the path will do: several processes do not write as much meanwhile."""
 
 _NO_LIMIT: Final = float("inf")
 
+_NEVER_NS: Final = -(10**30)
+"""Far from the time of any entry, also of one from 1970."""
+
 _RETRY_NS: Final = 1_000_000_000
 """How long what the system refuses, a rotation or a new file, is not tried again."""
 
@@ -106,10 +109,11 @@ class JsonFileHandler(OutputHandler):
         self._stream: LineStream | None = None
         self._inode = 0
         self._size = 0
-        self._checked_ns = 0
-        self._failed_ns = 0
+        self._checked_ns = _NEVER_NS
+        self._failed_ns = _NEVER_NS
         self._is_at_path = False
         self._is_inside_line = False
+        self._waits_for_rest = True
         self._has_waited_for_reader = False
 
     def write(self, entry: Entry) -> None:
@@ -147,7 +151,7 @@ class JsonFileHandler(OutputHandler):
 
     def report(self, error: Exception) -> str:
         """Warn once with what to do, and check the path again with the next entry."""
-        self._checked_ns = 0
+        self._checked_ns = _NEVER_NS
         reason = in_few_words(error)
         warn_once(
             f"file:{self._path_text}:{reason}",
@@ -209,13 +213,26 @@ class JsonFileHandler(OutputHandler):
         if ours.st_size != self._size:
             # Others write here, too, and may have been killed inside a line.
             self._size = ours.st_size
-            is_inside = ends_inside_line(self._descriptor, self._path_text, ours)
+            is_inside = self._ends_inside_line(ours)
             if is_inside is not None:
                 self._is_inside_line = is_inside
         try:
             return os.path.samestat(ours, os.stat(self._path_text))
         except OSError:
             return False
+
+    def _ends_inside_line(self, status: os.stat_result) -> bool | None:
+        """Return whether the open file does; wait for the rest only until none came once.
+
+        Others may write piece by piece here, such as a program that prints dots. From then on an
+        empty line beside what another process is just writing is the lesser harm.
+        """
+        is_inside = ends_inside_line(
+            self._descriptor, self._path_text, status, waits=self._waits_for_rest
+        )
+        if is_inside:
+            self._waits_for_rest = False
+        return is_inside
 
     def _reopen(self, now_ns: int) -> None:
         """Open what is at the path; if that is refused, go on with a file that has a name."""
@@ -250,9 +267,10 @@ class JsonFileHandler(OutputHandler):
         self._close_descriptor()
         self._descriptor = log.descriptor
         self._inode, self._size = log.status.st_ino, log.status.st_size
+        self._waits_for_rest = not log.is_own  # half a line there is what the program prints
         # Unknown counts as inside: an empty line harms less than two entries in one.
         self._is_inside_line = bool(self._size) and (
-            ends_inside_line(log.descriptor, self._path_text, log.status) is not False
+            self._ends_inside_line(log.status) is not False
         )
         self._stream = None if log.is_file else LineStream(log, self._count_late)
         self._write = self._write_to_file if self._stream is None else self._stream.write
@@ -277,13 +295,14 @@ class JsonFileHandler(OutputHandler):
 
     def _rotate(self, needed: int, now_ns: int) -> None:
         """Rotate, unless another process just did."""
-        timeout = SHORT_LOCK_TIMEOUT_SECONDS if self._failed_ns else LOCK_TIMEOUT_SECONDS
+        has_failed = self._failed_ns != _NEVER_NS
+        timeout = SHORT_LOCK_TIMEOUT_SECONDS if has_failed else LOCK_TIMEOUT_SECONDS
         with rotation_lock(self.path, timeout) as is_held:
             if not is_held:
                 # The holder of the lock hangs: write on, over the limit, and try again later.
                 self._failed_ns = now_ns
                 return
-            self._failed_ns = 0
+            self._failed_ns = _NEVER_NS
             self._check_path(now_ns)
             if self._is_at_path and self._size and self._size + needed > self._limit:
                 shift_backups(self.path, self._backup_count)
@@ -303,7 +322,7 @@ class JsonFileHandler(OutputHandler):
 
     def _close_descriptor(self) -> None:
         descriptor, self._descriptor = self._descriptor, _CLOSED
-        self._checked_ns = 0
+        self._checked_ns = _NEVER_NS
         if descriptor == _CLOSED:
             return
         error = close_descriptor(descriptor)

@@ -80,13 +80,16 @@ def open_for_appending(path: str, mode: int) -> int:
     return _beyond_standard_streams(os.open(path, _APPEND_FLAGS, mode))
 
 
-def ends_inside_line(descriptor: int, path: str, status: os.stat_result) -> bool | None:
+def ends_inside_line(
+    descriptor: int, path: str, status: os.stat_result, *, waits: bool = True
+) -> bool | None:
     """Return whether the last line of an open file has no end; None if it cannot be read.
 
     Args:
         descriptor: It appends to the file and cannot read it.
         path: Where the file was opened; it may have been renamed.
         status: The file's.
+        waits: Whether to wait for a process that may be writing the rest just now.
     """
     if not stat.S_ISREG(status.st_mode):
         return False
@@ -95,6 +98,8 @@ def ends_inside_line(descriptor: int, path: str, status: os.stat_result) -> bool
         found = _end_of(descriptor, path, status)
         if found is None or found.last_byte == NEWLINE:
             return None if found is None else False
+        if not waits:
+            return True
         if found.size != size:
             size, deadline = found.size, time.monotonic() + _LONGEST_WRITE_SECONDS
         elif time.monotonic() >= deadline:
