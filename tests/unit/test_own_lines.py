@@ -10,7 +10,6 @@ from collections.abc import Callable
 import pytest
 
 from sovdev_logger import sovdev_capture_logging, sovdev_log
-from sovdev_logger._entry.stdlib_records import is_own_output
 from sovdev_logger._runtime import own_lines as own_lines_module
 from sovdev_logger._runtime import stderr
 from sovdev_logger._runtime.own_lines import OwnLines, reference_to
@@ -217,7 +216,24 @@ def test_the_next_service_goes_on_where_the_first_was(
     assert first.getvalue().count(" call ") == 2
 
 
-def test_a_record_whose_text_cannot_be_made_is_not_ours() -> None:
+def test_a_record_whose_text_cannot_be_made_is_not_ours(start: Callable[..., Started]) -> None:
+    service, line = start().service, LINE.replace("12:", "13:")
+    stderr.own_lines.add(line, None)
+    common = {"name": "test", "levelno": logging.INFO, "args": (line,)}
+    ours = logging.makeLogRecord({**common, "msg": "%s"})
+    assert [service.entry_from_record(ours) for _ in range(2)] == [None, None]
+    assert service.entry_from_record(logging.makeLogRecord({**common, "msg": "%d"}))
+
+
+def test_the_text_of_a_record_is_made_once(start: Callable[..., Started]) -> None:
+    service, made = start().service, []
+
+    class Counts:
+        def __str__(self) -> str:
+            made.append(self)  # such an argument may log, too
+            return "an argument"
+
     stderr.own_lines.add(LINE, None)
-    assert is_own_output(logging.makeLogRecord({"msg": "%s", "args": (LINE,)}))
-    assert not is_own_output(logging.makeLogRecord({"msg": "%d", "args": (LINE,)}))
+    record = {"name": "test", "levelno": logging.INFO, "msg": "with %s", "args": (Counts(),)}
+    assert service.entry_from_record(logging.makeLogRecord(record))
+    assert len(made) == 1

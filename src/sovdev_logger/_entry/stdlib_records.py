@@ -8,7 +8,6 @@ from typing import Any, Final
 from sovdev_logger._entry.call_site import CallSite
 from sovdev_logger._entry.entry import Entry
 from sovdev_logger._entry.sample_rate import RATE_ATTRIBUTE
-from sovdev_logger._runtime.stderr import is_own_line, own_lines
 
 ENTRY_ATTRIBUTE: Final = "_sovdev_entry"
 """The record attribute with its entry; other formatters take a leading underscore for private."""
@@ -105,14 +104,11 @@ def is_already_logged(record: logging.LogRecord) -> bool:
     return error is not None and getattr(error, _LOGGED, False) is True
 
 
+def mark_as_own_output(record: logging.LogRecord) -> None:
+    """Mark a record that repeats what we wrote to stderr ourselves, for the other outputs."""
+    record.__dict__[_OWN_LINE_ATTRIBUTE] = True
+
+
 def is_own_output(record: logging.LogRecord) -> bool:
-    """Return whether a record repeats what we wrote to stderr ourselves."""
-    if _OWN_LINE_ATTRIBUTE in record.__dict__:  # asked before, for another output
-        return True
-    if own_lines.is_empty():
-        return False
-    with suppress(Exception):  # the arguments may not fit the format, or raise
-        if is_own_line(record.getMessage()):
-            record.__dict__[_OWN_LINE_ATTRIBUTE] = True
-            return True
-    return False
+    """Return whether the record is marked as a repetition of what we wrote to stderr."""
+    return _OWN_LINE_ATTRIBUTE in record.__dict__

@@ -18,6 +18,8 @@ from sovdev_logger._entry.sample_rate import NOT_SAMPLED
 from sovdev_logger._entry.stdlib_records import (
     ENTRY_ATTRIBUTE,
     created_ns,
+    is_own_output,
+    mark_as_own_output,
     read_extra,
     record_from_entry,
 )
@@ -176,17 +178,23 @@ class SovdevLogger:
         """Return the entry of a record from plain ``logging``, and count it.
 
         The peer is INTERNAL and the function is the caller's; ``extra`` becomes the input. None
-        after a bug of ours, with one warning.
+        for a record of our own lines on stderr, and after a bug of ours, with one warning.
         """
         try:
-            entry = self._entry_of_record(record)
+            entry = None if is_own_output(record) else self._entry_of_record(record)
         except Exception as error:  # noqa: BLE001 - plain logging calls do not raise either
             _warn_defect(error)
             return None
-        record.__dict__[ENTRY_ATTRIBUTE] = entry
+        if entry is not None:
+            record.__dict__[ENTRY_ATTRIBUTE] = entry
         return entry
 
-    def _entry_of_record(self, record: logging.LogRecord) -> Entry:
+    def _entry_of_record(self, record: logging.LogRecord) -> Entry | None:
+        # Made once: making it calls the arguments, which may log.
+        message = None if own_lines.is_empty() else self._message_of(record)
+        if message is not None and is_own_line(message):
+            mark_as_own_output(record)
+            return None
         level = level_of_number(record.levelno)
         rate = self.sampling.rate_for_record(record) if self.sampling is not None else None
         error = record.exc_info[1] if record.exc_info else None
@@ -195,16 +203,10 @@ class SovdevLogger:
             self._counter.count(own_name, level, TRANSACTION, failed=error is not None)
         if rate == NOT_SAMPLED and self.skips_sampled_out:
             return SAMPLED_OUT_ENTRY
-        try:
-            message: object = record.getMessage()
-        except Exception:  # noqa: BLE001 - the arguments may not fit the format, or raise
-            message = self.sanitizer.text(record.msg)
-            if record.args:
-                message = f"{message} {self.sanitizer.text(record.args)}"
         entry = self._build(
             level,
             self._function_of(record),
-            message,
+            self._message_of(record) if message is None else message,
             self.peers.service_name,
             read_extra(record),
             None,
@@ -217,6 +219,13 @@ class SovdevLogger:
         if self.finds_call_site:
             entry.call_site = CallSite(record.pathname, record.lineno, record.funcName or "")
         return entry
+
+    def _message_of(self, record: logging.LogRecord) -> str:
+        try:
+            return record.getMessage()
+        except Exception:  # noqa: BLE001 - the arguments may not fit the format, or raise
+            message = self.sanitizer.text(record.msg)
+            return f"{message} {self.sanitizer.text(record.args)}" if record.args else message
 
     def _function_of(self, record: logging.LogRecord) -> str:
         known = self._functions.get(record.funcName)

@@ -12,7 +12,7 @@ from sovdev_logger._delivery.status import OutputStatus, Status
 from sovdev_logger._entry import identifiers
 from sovdev_logger._entry.entry import Entry, Identity
 from sovdev_logger._entry.peers import PeerResolver
-from sovdev_logger._entry.stdlib_records import is_already_logged, is_own_output
+from sovdev_logger._entry.stdlib_records import is_already_logged
 from sovdev_logger._runtime.fork import Phase, register_for_fork, unregister_for_fork
 from sovdev_logger._runtime.multiprocessing_exit import end_with_multiprocessing_child
 from sovdev_logger._runtime.own_traffic import is_own_traffic
@@ -86,7 +86,7 @@ class Service:
         Returns None for records from our own exports and of our own lines on stderr, and for
         exceptions already logged.
         """
-        if is_own_traffic() or is_already_logged(record) or is_own_output(record):
+        if is_own_traffic() or is_already_logged(record):
             return None
         return self.logger.entry_from_record(record)
 
