@@ -225,3 +225,18 @@ def test_spans_that_end_elsewhere_or_never_leave_nothing(
     }
     assert grown == {}
     assert err.count("was never ended") == 1
+
+
+def test_a_child_that_ends_inside_its_parents_span_is_not_warned(tmp_path: Path) -> None:
+    body = """
+    def fork():
+        span = log.sovdev_start_span("the parent's")
+        child = os.fork()
+        if not child:
+            sys.exit()
+        os.waitpid(child, 0)
+        log.sovdev_end_span(span)
+    fork()
+    """
+    _, err = run(tmp_path, program(body))
+    assert err == ""

@@ -2,6 +2,8 @@
 
 import asyncio
 import contextvars
+import copy
+import gc
 import threading
 from collections.abc import Callable
 
@@ -309,6 +311,15 @@ def test_a_span_that_nobody_can_end_any_more_is_warned_about_once(
         "sovdev_end_span, or use it in a with statement.\n"
     )
     sovdev_end_span(kept)
+
+
+def test_copies_of_a_handle_are_the_handle(capsys: pytest.CaptureFixture[str]) -> None:
+    span = sovdev_start_span("copied")
+    assert copy.copy(span) is copy.deepcopy([span])[0] is span
+    sovdev_end_span(span)
+    del span
+    gc.collect()
+    assert capsys.readouterr().err == ""
 
 
 def test_a_span_of_a_request_that_never_ends_is_not_the_callers_to_end(

@@ -1,5 +1,6 @@
 """Spans: started and ended by hand, current in the OpenTelemetry context meanwhile."""
 
+import os
 import sys
 import time
 import traceback
@@ -52,6 +53,7 @@ class SovdevSpan:
         "_before",
         "_ends",
         "_name",
+        "_process_id",
         "_scope",
         "_spans",
         "_started",
@@ -66,6 +68,7 @@ class SovdevSpan:
         self.trace_id, self.span_id = scope.ids
         self._spans = spans
         self._name = name
+        self._process_id = os.getpid()
         self._scope = scope
         self._before = before
         self._started = time.perf_counter()
@@ -90,8 +93,16 @@ class SovdevSpan:
     ) -> None:
         self._spans.end(self, error)
 
+    def __copy__(self) -> "SovdevSpan":
+        return self  # there is one span to end
+
+    def __deepcopy__(self, memo: object) -> "SovdevSpan":
+        return self
+
     def __del__(self) -> None:
-        if not self.ended and self._name is not None and not sys.is_finalizing():
+        if self.ended or self._name is None or sys.is_finalizing():
+            return
+        if self._process_id == os.getpid():  # a forked child need not end its parent's
             warn_once(
                 "span:never-ended",
                 f"the span {self._name!r} was never ended and its handle is gone, so it will not "
