@@ -280,6 +280,29 @@ sys.stderr = real
     assert found == ["call 0", "", "", "", "call 1"]
 
 
+def test_lines_of_other_processes_do_not_end_a_replaced_stream(tmp_path: Path) -> None:
+    program = (
+        BEGIN
+        + """
+import datetime
+log.sovdev_initialize("orders")
+sys.stderr = told = io.StringIO()
+for number in range(2500):
+    log.sovdev_log("info", "call", f"call {number}", None)
+for _ in range(10):
+    now = datetime.datetime.now(datetime.timezone.utc)
+    line = f"{now:%H:%M:%S}.999Z INFO  child main  working [0af76519]"
+    log.sovdev_log("info", "read", line, None)
+    log.sovdev_log("info", "read", f'{{"timestamp":"{now.isoformat()}"}}', None)
+log.sovdev_log("info", "call", "last", None)
+sys.stderr = real
+print(told.getvalue().count("\\n"))
+"""
+    )
+    out, err = run(tmp_path, program, LOG_TO_CONSOLE="true")
+    assert (out, err) == ("2521\n", "")
+
+
 def test_lines_that_come_back_too_late_end(tmp_path: Path) -> None:
     program = (
         BEGIN

@@ -28,7 +28,7 @@ _MAX_WRITES_IN_A_ROW: Final = 3
 """A replaced stream is left when so many writes to it in a row have caused the next entry: it logs
 something of its own, or comes back with lines too old to be recognised. Nothing else would end
 that; a signal handler that logs is not there each time."""
-_OWN_SHAPE: Final = re.compile(r'\d\d:\d\d\.\d{3}Z [A-Z]{4,5} |\{"timestamp":')
+_OWN_SHAPE: Final = re.compile(r'\d\d:\d\d:\d\d\.\d{3}Z [A-Z]{4,5} |\{"timestamp":"[^"]+"')
 _SHAPE_END: Final = 300
 
 _RESET: Final = "\x1b[0m"
@@ -75,6 +75,16 @@ def wants_colour(stream: object, environ: Mapping[str, str]) -> bool:
         return False
 
 
+def _is_forgotten_line(message: str) -> bool:
+    """Return whether a message has a line of our shape in it, older than all that are remembered.
+
+    What a child process has just written, and its parent logs, is younger.
+    """
+    line = _OWN_SHAPE.search(message, 0, _SHAPE_END)
+    oldest = _OWN_SHAPE.match(own_lines.oldest())
+    return line is not None and oldest is not None and line[0] < oldest[0]
+
+
 class ConsoleHandler(OutputHandler):
     """Writes entries to stderr; the stream is looked up anew for each, so redirection works.
 
@@ -112,7 +122,7 @@ class ConsoleHandler(OutputHandler):
         if stream is not sys.__stderr__:
             message = entry.fields["message"] or ""
             is_caused = self._turnstile.parked > parked or (
-                own_lines.has_forgotten and _OWN_SHAPE.search(message, 0, _SHAPE_END) is not None
+                own_lines.has_forgotten and _is_forgotten_line(message)
             )
             self._writes_in_a_row = self._writes_in_a_row + 1 if is_caused else 0
             if self._writes_in_a_row == _MAX_WRITES_IN_A_ROW:

@@ -65,6 +65,10 @@ class OwnLines:
         """Return whether nothing was written so far."""
         return not (self._unsorted or self._heads)
 
+    def oldest(self) -> str:
+        """Return the start of the oldest line that is remembered, once others were forgotten."""
+        return next(iter(self._older_heads), "")
+
     def _remember(self, text: str, stream: StreamReference) -> Written:
         written = Written(_head(text), text[:_MAX_TEXT_CHARACTERS], stream)
         if not written.head:
