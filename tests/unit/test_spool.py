@@ -536,3 +536,36 @@ def test_folders_that_cannot_be_emptied_are_not_looked_at_for_ever(
     spool.recover()
     assert len(take_all(spool)) <= 1
     spool.close()
+
+
+def test_nothing_is_added_to_a_folder_whose_lock_somebody_removed(disk: Disk) -> None:
+    """Another process takes it over, sends what it finds, and removes the file."""
+    spool, other = disk.spool(), disk.spool()
+    spool.append([b"before"], b"")
+    (owner,) = disk.folder.rglob("owner")
+    owner.unlink()
+    other.recover()
+    spool.append([b"afterwards"], b"")
+    assert take_all(other) == [b"before"]
+    assert b"afterwards" in take_all(spool)
+    spool.close()
+    other.close()
+
+
+def test_an_empty_folder_that_another_removes_as_abandoned_is_made_again(
+    disk: Disk, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    removed: list[Path] = []
+    lock = spool_folder.try_lock
+
+    def remove_first(path: Path) -> Any:
+        if not removed:
+            removed.append(path)
+            path.rmdir()
+        return lock(path)
+
+    monkeypatch.setattr(spool_folder, "try_lock", remove_first)
+    spool = disk.spool()
+    assert spool.append([b"x"], b"") == 1
+    assert removed
+    spool.close()

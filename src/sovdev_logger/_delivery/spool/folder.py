@@ -43,13 +43,18 @@ class OwnedFolder:
 
     @property
     def has_vanished(self) -> bool:
-        """Whether somebody removed the folder, or what holds the lock in it."""
-        return has_vanished(self.path / _OWNER)
+        """Whether somebody removed the folder, or what holds the lock in it; another may own it."""
+        try:
+            return not self._lock.is_at_its_path()
+        except NotADirectoryError:
+            return True
+        except OSError:
+            return False  # one cannot look
 
     def release(self) -> None:
         """Unlock the folder, and remove it if it is empty."""
         with suppress(OSError):
-            if not self.segments():
+            if not self.segments() and not self.has_vanished:
                 (self.path / _OWNER).unlink()
                 self.path.rmdir()
         self._lock.release()
@@ -70,6 +75,8 @@ def new_folder(parent: Path) -> OwnedFolder:
         path.mkdir(mode=_FOLDER_MODE)
         try:
             folder = try_lock(path)
+        except FileNotFoundError:
+            continue  # another process took it for an abandoned one, and removed it
         except OSError:
             # Else each attempt would leave a folder behind.
             with suppress(OSError):

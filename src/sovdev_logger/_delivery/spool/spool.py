@@ -214,7 +214,7 @@ class Spool:
         fits = last is not None and not last.is_sealed and last.context == context
         if last is not None and fits and last.size + needed <= self._segment_bytes:
             self._make_room(needed, keep=last)
-            if not has_vanished(last.path):
+            if not has_vanished(last.path) and not self._has_lost_its_folder:
                 return last
         if last is not None:
             last.is_sealed = True
@@ -222,7 +222,7 @@ class Spool:
         return self._new_segment(needed, context)
 
     def _new_segment(self, needed: int, context: bytes, *, in_front: bool = False) -> Segment:
-        if self._own is not None and self._own.has_vanished:
+        if self._own is not None and self._has_lost_its_folder:
             self._own.release()
             self._own = None
             self._segments.forget_vanished()
@@ -242,6 +242,11 @@ class Spool:
         else:
             self._segments.in_order.append(segment)
         return segment
+
+    @property
+    def _has_lost_its_folder(self) -> bool:
+        """Whether others may take over this process's folder: somebody removed what locks it."""
+        return self._own is None or self._own.has_vanished
 
     def _warn_unusable(self, error: OSError) -> None:
         self._usable_from = time.monotonic() + _PAUSE_AFTER_FAILURE_SECONDS
