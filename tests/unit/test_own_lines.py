@@ -50,6 +50,12 @@ def test_only_what_went_to_a_replaced_stream_is_found_inside_a_text() -> None:
     assert found(lines, f"stderr: {LINE}!") == [True]
 
 
+def test_a_text_is_searched_near_its_start_only() -> None:
+    lines = OwnLines()
+    lines.add(LINE, io.StringIO())
+    assert found(lines, f"{'x' * 300}{LINE}{'x' * 100_000}", f"{'x' * 500}{LINE}") == [True, False]
+
+
 def test_lines_that_follow_are_recognised_in_their_order_and_thread() -> None:
     lines = OwnLines()
     lines.add(ERROR, io.StringIO())

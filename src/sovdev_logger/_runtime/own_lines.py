@@ -16,6 +16,9 @@ _DECORATED_LINES: Final = 32
 
 _MAX_HEAD_CHARACTERS: Final = 200
 _MAX_TEXT_CHARACTERS: Final = 2048
+_DECORATED_CHARACTERS: Final = 500
+"""How far into a text the newest lines are looked for: a long message must not cost more."""
+
 _MAX_THREADS: Final = 100
 
 _COLOUR: Final = re.compile(r"\x1b\[[0-9;]*m")
@@ -88,15 +91,17 @@ class OwnLines:
     def find(self, message: str) -> Written | None:
         """Return the text that ``message`` repeats: whole, its first line, or the lines after it.
 
-        Something may stand before and after a text that went to a replaced stream not long ago.
+        Something may stand before and after a text that went to a replaced stream not long ago; it
+        has to be near the start.
         """
+        message = message[:_MAX_TEXT_CHARACTERS]
         while self._unsorted:
             with suppress(IndexError):  # another thread took it
                 self._remember(self._unsorted.popleft(), _nothing)
         head = _head(message)
         written = self._heads.get(head) or self._older_heads.get(head)
         if written is None and self.newest:
-            plain = _plain(message)
+            plain = _plain(message)[:_DECORATED_CHARACTERS]
             written = next((each for each in list(self.newest) if each.head in plain), None)
         if written is not None:
             self._expect_lines_after(written, message)
