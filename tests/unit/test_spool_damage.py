@@ -349,6 +349,28 @@ def test_the_file_of_a_newer_version_waits_for_it(
     assert len(Taken(folder).items) == ITEMS
 
 
+def test_many_files_of_a_newer_version_are_one_warning(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    folder = tmp_path / "spool"
+    path = written(folder)
+    data = path.read_bytes().replace(b"sovdev-spool-2\n", b"sovdev-spool-3\n")
+    path.unlink()
+    for number in range(10):
+        path.with_name(f"{number:012d}.segment3").write_bytes(data)
+    spool = Spool(SpoolSettings(folder, MB), "log-entries", Ledger())
+    spool.recover()
+    said = capsys.readouterr().err
+    assert said.count("WARNING") == 1
+    assert f"10 files with log-entries ({10 * len(data)} bytes)" in said
+    for other in path.parent.glob("*.segment3"):
+        other.unlink()
+    path.with_name("000000000001.segment3").write_bytes(data)
+    spool.recover()
+    assert f"1 files with log-entries ({len(data)} bytes)" in capsys.readouterr().err
+    spool.close()
+
+
 @given(
     version=st.sampled_from([1, 2]),
     damage=st.lists(st.tuples(st.integers(0, 5400), st.binary(max_size=300)), max_size=4),

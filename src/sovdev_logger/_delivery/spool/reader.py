@@ -103,6 +103,7 @@ class SegmentReader:
             self._segments.disk_bytes = bytes_below(self._folder)
         except OSError as error:
             self._recover_later(error)
+        self._segments.report_newer()
 
     def take(self, max_records: int, max_bytes: int) -> Spooled | None:
         """Return the oldest items that can be read now, None without any; damaged ones are dropped.

@@ -103,9 +103,15 @@ class Segments:
         """Leave a file where it is for the newer version that wrote it."""
         self._newer[segment.path] = (version, segment.size)
         self.forget(segment)
-        sizes = [size for other, size in self._newer.values() if other == version]
-        self._notices.newer(version, len(sizes), sum(sizes))
-        self._ledger.record_loss(f"{len(sizes)} files of the spool need a newer version")
+
+    def report_newer(self) -> None:
+        """Say what is left to a newer version; unless it is what was said before."""
+        for path in [path for path in self._newer if has_vanished(path)]:
+            del self._newer[path]  # it ran meanwhile
+        for version in sorted({version for version, _ in self._newer.values()}):
+            sizes = [size for other, size in self._newer.values() if other == version]
+            self._notices.newer(version, len(sizes), sum(sizes))
+            self._ledger.record_loss(f"{len(sizes)} files of the spool need a newer version")
 
     def leave(self) -> None:
         """Leave everything to the next process."""
