@@ -188,8 +188,10 @@ def say(process: Any, text: str = "") -> None:
 
 
 @breaks_with(a_read_that_fails_is_proof="{'spool unreadable'")
-def test_descriptors_that_run_out_for_a_moment_cost_nothing(tmp_path: Path) -> None:
-    count = 20_000
+def test_descriptors_that_run_out_for_a_moment_cost_nothing(
+    tmp_path: Path, sized: Callable[..., int]
+) -> None:
+    count = sized(5_000, full=20_000)
     body = (
         LOG_AND_SPOOL.format(count=count)
         + """
@@ -204,7 +206,7 @@ print("none left", flush=True)
 sys.stdin.readline()
 log.sovdev_flush()
 one = log.sovdev_status().outputs["otlp_logs"]
-assert one.queued + one.spooled >= 10_000 and not one.dropped, one
+assert one.queued + one.spooled >= 2_500 and not one.dropped, one
 for one in taken: os.close(one)
 """
         + FLUSH_ALL

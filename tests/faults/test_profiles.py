@@ -5,6 +5,7 @@ import json
 import os
 import re
 import signal
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -470,7 +471,7 @@ print("goes on")
     assert sorted(messages) == ["orders ends: SIGTERM", "the last words"], err
 
 
-def test_sigterm_at_any_moment_leaves_a_record(tmp_path: Path) -> None:
+def test_sigterm_at_any_moment_leaves_a_record(tmp_path: Path, sized: Callable[..., int]) -> None:
     body = (
         INITIALISE
         + """
@@ -480,7 +481,7 @@ while True:
     log.sovdev_log("info", "f", "y" * 200, None)
 """
     )
-    for turn in range(20):
+    for turn in range(sized(8, full=20)):
         folder = tmp_path / str(turn)
         folder.mkdir()
         process = start(folder, body, variables(folder, LOG_MAX_SIZE="100"))
@@ -668,7 +669,7 @@ print(child)
     ]
 
 
-def test_forks_while_threads_log_do_not_hang(tmp_path: Path) -> None:
+def test_forks_while_threads_log_do_not_hang(tmp_path: Path, sized: Callable[..., int]) -> None:
     """With the pipe that Loguru enqueues by, half of such processes hang.
 
     It depends on the order in which a set gives its locks, so it is no mutant that always shows.
@@ -684,7 +685,7 @@ def talk():
 threads = [threading.Thread(target=talk) for _ in range(4)]
 for thread in threads:
     thread.start()
-for turn in range(100):
+for turn in range(int(os.environ["FORKS"])):
     child = os.fork()
     if child == 0:
         signal.alarm(20)
@@ -699,7 +700,9 @@ for thread in threads:
 """
     )
     # Rotation makes the writer slow, so that what is queued is more than a pipe holds.
-    run(tmp_path, body, variables(tmp_path, LOG_MAX_SIZE="0.02", LOG_FILE_PATH=""))
+    forks = str(sized(30, full=100))
+    limits = variables(tmp_path, LOG_MAX_SIZE="0.02", LOG_FILE_PATH="")
+    run(tmp_path, body, {**limits, "FORKS": forks})
 
 
 @pytest.mark.parametrize(

@@ -204,7 +204,7 @@ CASES = 15
 def test_spans_that_end_elsewhere_or_never_leave_nothing(
     tmp_path: Path, with_otlp: bool, sized: Callable[..., int]
 ) -> None:
-    spans = sized(200, full=2_000, soak=20_000)
+    spans = sized(100, full=2_000, soak=20_000)
     with OtlpReceiver() as receiver:
         receiver.forget_requests = True
         variables = {"OTEL_EXPORTER_OTLP_ENDPOINT": receiver.endpoint} if with_otlp else {}

@@ -3,6 +3,7 @@
 import os
 import shutil
 import signal
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -142,9 +143,10 @@ sys.stdin.readline()
     spool_sends_twice="len(received)",
     spool_has_no_owner="len(received)",
 )
-def test_several_processes_share_what_was_left(tmp_path: Path) -> None:
-    for _ in range(6):
-        run(tmp_path, log(2000), DOWN)
+def test_several_processes_share_what_was_left(tmp_path: Path, sized: Callable[..., int]) -> None:
+    processes_before, each = sized(4, full=6), sized(600, full=2000)
+    for _ in range(processes_before):
+        run(tmp_path, log(each), DOWN)
     with OtlpReceiver() as receiver:
         processes = [
             start(tmp_path, TOGETHER, OTEL_EXPORTER_OTLP_ENDPOINT=receiver.endpoint)
@@ -159,7 +161,8 @@ def test_several_processes_share_what_was_left(tmp_path: Path) -> None:
             process.stdin.flush()
         warnings = [finish(process)[1] for process in processes]
         received = receiver.event_ids()
-    assert (len(received), len(set(received))) == (12_000, 12_000)
+    total = processes_before * each
+    assert (len(received), len(set(received))) == (total, total)
     assert warnings == [""] * 4
     assert [process.returncode for process in processes] == [0] * 4
 

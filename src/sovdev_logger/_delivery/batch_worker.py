@@ -257,6 +257,7 @@ class BatchWorker:
             action()
         except Exception as error:  # noqa: BLE001
             self._warn_bug(message, error)
+            self._finish_requests()
 
     def _warn_bug(self, message: Message | None, error: Exception) -> None:
         reason = f"defect: {type(error).__name__}"
