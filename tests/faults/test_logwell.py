@@ -85,7 +85,15 @@ def test_a_server_that_is_killed_and_comes_back_gets_everything(tmp_path: Path) 
     assert twice <= int(out), "each that is there twice was counted"
 
 
-@pytest.mark.parametrize("trouble", ["mute", "503", "away", "401"])
+@pytest.mark.parametrize(
+    "trouble",
+    [
+        "mute",
+        "away",
+        pytest.param("503", marks=pytest.mark.sized(least="full")),
+        pytest.param("401", marks=pytest.mark.sized(least="full")),
+    ],
+)
 def test_the_rest_is_on_disk_and_arrives_in_the_next_run(tmp_path: Path, trouble: str) -> None:
     body = """
     began = time.monotonic()

@@ -94,7 +94,15 @@ def test_a_receiver_that_is_killed_and_comes_back_gets_everything(tmp_path: Path
     assert twice <= repeated, "each that is there twice was counted"
 
 
-@pytest.mark.parametrize("trouble", ["mute", "away", "turns away", "ends"])
+@pytest.mark.parametrize(
+    "trouble",
+    [
+        "mute",
+        "turns away",
+        pytest.param("away", marks=pytest.mark.sized(least="full")),
+        pytest.param("ends", marks=pytest.mark.sized(least="full")),
+    ],
+)
 def test_the_rest_is_on_disk_and_arrives_in_the_next_run(tmp_path: Path, trouble: str) -> None:
     body = """
     for number in range(3000):

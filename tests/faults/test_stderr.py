@@ -303,6 +303,7 @@ print(told.getvalue().count("\\n"))
     assert (out, err) == ("2521\n", "")
 
 
+@pytest.mark.sized(least="full")
 def test_lines_that_come_back_too_late_end(tmp_path: Path) -> None:
     program = (
         BEGIN

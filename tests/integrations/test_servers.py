@@ -50,6 +50,8 @@ SERVERS: dict[str, tuple[list[str], str]] = {
     ),
     "django, uvicorn": ([*UVICORN, "django_app.asgi:application"], "/async/"),
 }
+SIMILAR = {"uvicorn, workers", "gunicorn", "gunicorn, threads", "django, gunicorn, preload"}
+"""Run at full size only."""
 
 
 def free_port() -> int:
@@ -128,7 +130,13 @@ def fields_of(record: Any) -> dict[str, str]:
     return {pair.key: pair.value.string_value for pair in record.attributes}
 
 
-@pytest.mark.parametrize("name", SERVERS)
+@pytest.mark.parametrize(
+    "name",
+    [
+        pytest.param(name, marks=pytest.mark.sized(least="full" if name in SIMILAR else "quick"))
+        for name in SERVERS
+    ],
+)
 def test_no_entry_has_another_requests_context(tmp_path: Path, name: str) -> None:
     command, path = SERVERS[name]
     with OtlpReceiver() as receiver:
