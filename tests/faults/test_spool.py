@@ -44,16 +44,19 @@ def segments(folder: Path, output: str = "*") -> list[Path]:
     spool_is_not_written="same(receiver.messages()",
     spool_sends_twice="same(receiver.messages()",
 )
-def test_what_one_process_could_not_send_the_next_one_does(tmp_path: Path) -> None:
+def test_what_one_process_could_not_send_the_next_one_does(
+    tmp_path: Path, sized: Callable[..., int]
+) -> None:
+    count = sized(6_000, full=20_000)
     spans = 'with log.sovdev_start_span("work"): pass\n'
-    _, err = run(tmp_path, log(20_000, after=spans), DOWN)
-    assert "not delivered: 20000 log entries" in err
+    _, err = run(tmp_path, log(count, after=spans), DOWN)
+    assert f"not delivered: {count} log entries" in err
     assert f"kept in {tmp_path / 'spool'}" in err
     with OtlpReceiver() as receiver:
         for _ in range(2):
             _, err = run(tmp_path, program(""), OTEL_EXPORTER_OTLP_ENDPOINT=receiver.endpoint)
             # In order, and as what they were: entries and spans of the first process.
-            assert same(receiver.messages(), [f"number {number}" for number in range(20_000)])
+            assert same(receiver.messages(), [f"number {number}" for number in range(count)])
             assert len(receiver.spans()) == 1
             assert err == ""
         sessions = {resource["session_id"] for resource, *_ in receiver.log_records()}
@@ -168,24 +171,27 @@ def test_several_processes_share_what_was_left(tmp_path: Path, sized: Callable[.
 
 
 @breaks_with(overflow_is_dropped="mappingproxy({'queue full'")
-def test_a_queue_that_is_full_overflows_to_the_spool(tmp_path: Path) -> None:
-    after = """
+def test_a_queue_that_is_full_overflows_to_the_spool(
+    tmp_path: Path, sized: Callable[..., int]
+) -> None:
+    count = sized(6_000, full=20_000)
+    after = f"""
 one = log.sovdev_status().outputs["otlp_logs"]
-assert (one.logged, one.dropped, one.delivered) == (20_000, 0, 0), one
+assert (one.logged, one.dropped, one.delivered) == ({count}, 0, 0), one
 assert one.queued <= 256 + 512, one
 """
     with OtlpReceiver() as receiver:
         receiver.hang()
         run(
             tmp_path,
-            log(20_000, after=after),
+            log(count, after=after),
             OTEL_EXPORTER_OTLP_ENDPOINT=receiver.endpoint,
             SOVDEV_QUEUE_MAX_RECORDS="256",
             SOVDEV_EXIT_TIMEOUT_SECONDS="1",
         )
     with OtlpReceiver() as receiver:
         run(tmp_path, program(""), OTEL_EXPORTER_OTLP_ENDPOINT=receiver.endpoint)
-        assert same(receiver.messages(), [f"number {number}" for number in range(20_000)])
+        assert same(receiver.messages(), [f"number {number}" for number in range(count)])
 
 
 @breaks_with(spool_is_not_bounded="spooled=10000, dropped=0")
