@@ -98,7 +98,7 @@ def test_threads_timers_and_forks_beside_a_flapping_collector(
 
 @breaks_with(
     file_loses_5_percent="len(written) ==",
-    spool_sends_twice="same(sorted(received)",
+    sender_loses_5_percent="same(sorted(received)",
 )
 def test_eight_services_share_a_file_and_a_spool(tmp_path: Path, sized: Callable[..., int]) -> None:
     body = """

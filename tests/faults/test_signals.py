@@ -240,7 +240,7 @@ def test_an_ignored_signal_stays_ignored(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("behaviour", ["hang", "drip"])
-@breaks_with(flush_ignores_its_deadline="same(receiver.messages()")
+@breaks_with(spool_is_not_written="same(receiver.messages()")
 def test_twice_against_a_server_that_hangs(tmp_path: Path, behaviour: str) -> None:
     body = f"""
     {INSTALL}

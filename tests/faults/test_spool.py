@@ -147,7 +147,7 @@ sys.stdin.readline()
     spool_has_no_owner="len(received)",
 )
 def test_several_processes_share_what_was_left(tmp_path: Path, sized: Callable[..., int]) -> None:
-    processes_before, each = sized(4, full=6), sized(600, full=2000)
+    processes_before, each = sized(4, full=6), 2000
     for _ in range(processes_before):
         run(tmp_path, log(each), DOWN)
     with OtlpReceiver() as receiver:

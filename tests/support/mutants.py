@@ -124,9 +124,11 @@ def exit_does_not_flush() -> None:
 
 
 def flush_ignores_its_deadline() -> None:
-    original = sender.BatchSender.begin_flush
-    sender.BatchSender.begin_flush = (  # type: ignore[method-assign]
-        lambda self, timeout_seconds: original(self, timeout_seconds + 6)
+    original = sender.BatchSender._ask
+    sender.BatchSender._ask = (  # type: ignore[method-assign]
+        lambda self, deadline, ends_at=None: original(
+            self, deadline + 6, None if ends_at is None else ends_at + 6
+        )
     )
     batch_worker.MAX_FLUSH_ATTEMPTS = 10**9  # type: ignore[attr-defined]
 
