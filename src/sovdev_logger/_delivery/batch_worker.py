@@ -169,10 +169,9 @@ class BatchWorker:
             if self._spool is not None:
                 self._spool.try_to_read_again()
                 message.failed_reads_before = self._spool.failed_reads
-            if self._source is not None:
-                self._make_item(self._source)
             self._requests.append(message)
             if self._source is not None:
+                self._make_item(self._source)
                 self._wait_for_the_latest()
         elif isinstance(message, Stop):
             self._end_by(message.ends_at)
