@@ -13,7 +13,9 @@ _BATCH: Final = 64
 _MICROSECOND_NS: Final = 1000
 _MILLISECOND_NS: Final = 1_000_000
 _SECOND_NS: Final = 1_000_000_000
-_NO_TIME_NS: Final = -(10**30)
+NEVER_NS: Final = -(10**30)
+"""Far from the time of any entry, also of one from 1970."""
+
 _THREE_DIGITS: Final = [f"{number:03}" for number in range(1000)]
 _HEX_DIGITS: Final = 32
 _NO_TRACE: Final = "0" * _HEX_DIGITS
@@ -114,7 +116,7 @@ class Clock:
 
     def __init__(self, time_ns: Callable[[], int] = time.time_ns) -> None:
         self.time_ns = time_ns
-        self._second = (_NO_TIME_NS, "")
+        self._second = (NEVER_NS, "")
 
     def iso(self, now_ns: int) -> str:
         """Return nanoseconds since the epoch as ``2026-01-31T12:00:00.123456+00:00``."""

@@ -13,6 +13,7 @@ from pythonjsonlogger.core import BaseJsonFormatter
 
 from sovdev_logger._delivery.ledger import in_few_words
 from sovdev_logger._entry.entry import Entry
+from sovdev_logger._entry.identifiers import NEVER_NS
 from sovdev_logger._entry.stdlib_records import ENTRY_ATTRIBUTE, record_from_entry
 from sovdev_logger._outputs.handler import EntryFactory, OutputHandler
 from sovdev_logger._outputs.line_stream import MAX_WAIT_SECONDS, LineStream
@@ -22,6 +23,7 @@ from sovdev_logger._outputs.rotation import (
     rotation_lock,
     shift_backups,
 )
+from sovdev_logger._runtime.file_locks import NO_LOCKS
 from sovdev_logger._runtime.log_files import (
     NEWLINE,
     close_descriptor,
@@ -46,15 +48,8 @@ of the path will do: several processes do not write as much meanwhile."""
 
 _NO_LIMIT: Final = float("inf")
 
-_NEVER_NS: Final = -(10**30)
-"""Far from the time of any entry, also of one from 1970."""
-
 _RETRY_NS: Final = 1_000_000_000
 """How long what the system refuses, a rotation or a new file, is not tried again."""
-
-_WITHOUT_LOCKS: Final = frozenset(
-    {errno.ENOLCK, errno.ENOSYS, errno.EOPNOTSUPP, getattr(errno, "ENOTSUP", errno.EOPNOTSUPP)}
-)
 
 
 class EntryFormatter(BaseJsonFormatter):
@@ -109,8 +104,8 @@ class JsonFileHandler(OutputHandler):
         self._stream: LineStream | None = None
         self._inode = 0
         self._size = 0
-        self._checked_ns = _NEVER_NS
-        self._failed_ns = _NEVER_NS
+        self._checked_ns = NEVER_NS
+        self._failed_ns = NEVER_NS
         self._is_at_path = False
         self._is_inside_line = False
         self._waits_for_rest = True
@@ -151,7 +146,7 @@ class JsonFileHandler(OutputHandler):
 
     def report(self, error: Exception) -> str:
         """Warn once with what to do, and check the path again with the next entry."""
-        self._checked_ns = _NEVER_NS
+        self._checked_ns = NEVER_NS
         reason = in_few_words(error)
         warn_once(
             f"file:{self._path_text}:{reason}",
@@ -295,14 +290,14 @@ class JsonFileHandler(OutputHandler):
 
     def _rotate(self, needed: int, now_ns: int) -> None:
         """Rotate, unless another process just did."""
-        has_failed = self._failed_ns != _NEVER_NS
+        has_failed = self._failed_ns != NEVER_NS
         timeout = SHORT_LOCK_TIMEOUT_SECONDS if has_failed else LOCK_TIMEOUT_SECONDS
         with rotation_lock(self.path, timeout) as is_held:
             if not is_held:
                 # The holder of the lock hangs: write on, over the limit, and try again later.
                 self._failed_ns = now_ns
                 return
-            self._failed_ns = _NEVER_NS
+            self._failed_ns = NEVER_NS
             self._check_path(now_ns)
             if self._is_at_path and self._size and self._size + needed > self._limit:
                 shift_backups(self.path, self._backup_count)
@@ -322,7 +317,7 @@ class JsonFileHandler(OutputHandler):
 
     def _close_descriptor(self) -> None:
         descriptor, self._descriptor = self._descriptor, _CLOSED
-        self._checked_ns = _NEVER_NS
+        self._checked_ns = NEVER_NS
         if descriptor == _CLOSED:
             return
         error = close_descriptor(descriptor)
@@ -343,7 +338,7 @@ def _advice(error: Exception) -> str:
         return "give the process the right to write there, or set LOG_FILE_PATH."
     if number in {errno.EMFILE, errno.ENFILE}:
         return "close what the process no longer needs, or raise its limit of open files."
-    if number in _WITHOUT_LOCKS:
+    if number in NO_LOCKS:
         return "this file system has no file locks: let logrotate or the like rotate the file."
     if number in {errno.EPIPE, errno.ETIMEDOUT}:
         return "start what reads it."

@@ -1,5 +1,6 @@
 """Locks between processes, held on files; the system releases them when their process ends."""
 
+import errno
 import os
 import time
 from contextlib import suppress
@@ -14,6 +15,11 @@ except ImportError:  # Windows
     fcntl = None  # type: ignore[assignment,unused-ignore]
 
 CAN_LOCK: Final = fcntl is not None
+
+NO_LOCKS: Final = frozenset(
+    {errno.ENOLCK, errno.ENOSYS, errno.EOPNOTSUPP, getattr(errno, "ENOTSUP", errno.EOPNOTSUPP)}
+)
+"""Error numbers of a file system that has no locks, such as NFS without its lock service."""
 
 _CLOSED: Final = -1
 _PAUSE_SECONDS: Final = 0.0005

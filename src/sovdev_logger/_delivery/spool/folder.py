@@ -17,7 +17,7 @@ from typing import Final
 from uuid import uuid4
 
 from sovdev_logger._delivery.spool.segment import format_of
-from sovdev_logger._runtime.file_locks import FileLock
+from sovdev_logger._runtime.file_locks import NO_LOCKS, FileLock
 
 REJECTED: Final = "rejected"
 DAMAGED: Final = "damaged"
@@ -27,7 +27,7 @@ _OWNER_MODE: Final = 0o600
 _FOLDER_MODE: Final = 0o700
 _ATTEMPTS: Final = 3
 _NOT_OURS: Final = (FileNotFoundError, NotADirectoryError, PermissionError)
-_NO_LOCKS: Final = {errno.ENOLCK, errno.ENOSYS, errno.EOPNOTSUPP, errno.ENOTSUP, errno.EINVAL}
+_REFUSES_LOCKS: Final = NO_LOCKS | {errno.EINVAL}
 
 
 class NoLocksError(OSError):
@@ -104,7 +104,7 @@ def try_lock(path: Path) -> OwnedFolder | None:
         # Whoever held the lock before us may have removed the file.
         is_ours = lock.try_acquire() and lock.is_at_its_path()
     except OSError as error:
-        if error.errno in _NO_LOCKS:
+        if error.errno in _REFUSES_LOCKS:
             raise NoLocksError(error.errno, error.strerror) from error
         raise
     finally:
