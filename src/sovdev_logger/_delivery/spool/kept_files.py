@@ -43,11 +43,9 @@ class KeptFiles:
                 path.unlink()
             raise
 
-    def move_here(self, path: Path) -> Path:
-        """Keep a file and return its new path; beyond ``MAX_FILES`` the oldest is removed."""
-        target = self._new_path(path.suffix)
-        path.rename(target)
-        return target
+    def move_here(self, path: Path) -> None:
+        """Keep a file; beyond ``MAX_FILES`` the oldest is removed."""
+        path.rename(self._new_path(path.suffix))
 
     def remove_oldest(self) -> int | None:
         """Remove the oldest file and return its size; None when none can be removed."""
