@@ -11,16 +11,14 @@ import pytest
 from support.gunicorn import gunicorn
 from support.otlp_receiver import OtlpReceiver
 from support.processes import (
-    TESTS,
     Hang,
     breaks_with,
     finish,
-    mutation,
     program,
     run,
+    run_file,
     same,
     start,
-    unmeasured,
 )
 from support.service import environment, read_lines
 
@@ -231,20 +229,6 @@ if __name__ == "__main__":
 """
 
 
-def run_children(folder: Path, method: str, kind: str, **variables: str) -> None:
-    (folder / "children.py").write_text(mutation() + CHILDREN)
-    finished = subprocess.run(
-        [sys.executable, "children.py", method, kind],
-        env={**unmeasured(), **environment(folder, **variables), "PYTHONPATH": str(TESTS)},
-        cwd=folder,
-        capture_output=True,
-        text=True,
-        timeout=60,
-        check=False,
-    )
-    assert finished.returncode == 0, finished.stderr
-
-
 @pytest.mark.parametrize("kind", ["process", "pool"])
 @pytest.mark.parametrize("method", ["fork", "forkserver"])
 @breaks_with(children_do_not_flush="same(sorted(receiver.messages()), expected)")
@@ -261,7 +245,7 @@ def test_spawned_children_deliver_at_their_end(tmp_path: Path, kind: str) -> Non
 
 def check_children(folder: Path, method: str, kind: str) -> None:
     with OtlpReceiver() as receiver:
-        run_children(folder, method, kind, OTEL_EXPORTER_OTLP_ENDPOINT=receiver.endpoint)
+        run_file(folder, CHILDREN, method, kind, OTEL_EXPORTER_OTLP_ENDPOINT=receiver.endpoint)
         expected = ["child 0", "child 1", "child 2", "child 3", "parent"]
         assert same(sorted(receiver.messages()), expected)
         assert len(receiver.spans()) == 4

@@ -1,7 +1,5 @@
 """Several processes of one service: their counters add up, and each counts from its own start."""
 
-import subprocess
-import sys
 import time
 from itertools import pairwise
 from pathlib import Path
@@ -10,8 +8,7 @@ import pytest
 
 from support.gunicorn import gunicorn
 from support.otlp_receiver import OtlpReceiver, attributes
-from support.processes import TESTS, breaks_with, finish, mutation, program, run, start, unmeasured
-from support.service import environment
+from support.processes import breaks_with, finish, program, run, run_file, start
 
 OPERATIONS, ERRORS = "sovdev_operations_total", "sovdev_errors_total"
 CUMULATIVE = (OPERATIONS, "sovdev_operation_duration", "sovdev_operations_active")
@@ -114,18 +111,7 @@ if __name__ == "__main__":
 
 def run_children(folder: Path, method: str, **variables: str) -> list[str]:
     """Run a parent that counts 7 and three children that count 10; return their process ids."""
-    (folder / "children.py").write_text(mutation() + CHILDREN)
-    finished = subprocess.run(
-        [sys.executable, "-W", "ignore", "children.py", method],
-        env={**unmeasured(), **environment(folder, **variables), "PYTHONPATH": str(TESTS)},
-        cwd=folder,
-        capture_output=True,
-        text=True,
-        timeout=60,
-        check=False,
-    )
-    assert finished.returncode == 0, finished.stderr
-    return finished.stdout.split()
+    return run_file(folder, CHILDREN, method, **variables).split()
 
 
 @pytest.mark.parametrize("method", ["fork", "forkserver", "spawn"])

@@ -168,6 +168,22 @@ def run(
     return out, err
 
 
+def run_file(folder: Path, program: str, *arguments: str, **variables: str) -> str:
+    """Run a program from a file, which children of multiprocessing import; return its output."""
+    (folder / "children.py").write_text(mutation() + program)
+    finished = subprocess.run(
+        [sys.executable, "-W", "ignore", "children.py", *arguments],
+        env={**unmeasured(), **environment(folder, **variables), "PYTHONPATH": str(TESTS)},
+        cwd=folder,
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
+    assert finished.returncode == 0, finished.stderr
+    return finished.stdout
+
+
 def finish(
     process: "subprocess.Popen[str]", timeout_seconds: float = 90, said: str | None = None
 ) -> tuple[str, str]:
