@@ -1,4 +1,4 @@
-"""What a sender stands between: a source of items, and an exporter, which knows a server."""
+"""The two sides of a sender: a source makes items, an exporter knows a server."""
 
 from collections.abc import Sequence
 from typing import Protocol

@@ -1,4 +1,4 @@
-"""Whether this process is one of several that a parent made of the same program."""
+"""Recognises a worker: one of several processes that a parent made of the same program."""
 
 import sys
 from pathlib import Path

@@ -1,4 +1,4 @@
-"""Since when the points of an export count (OpenTelemetry's data model: temporality)."""
+"""Start times of exported metric points (OpenTelemetry's data model: temporality)."""
 
 import time
 from collections.abc import Iterator

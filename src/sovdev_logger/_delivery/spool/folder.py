@@ -49,7 +49,7 @@ class OwnedFolder:
         except NotADirectoryError:
             return True
         except OSError:
-            return False  # one cannot look
+            return False  # the file system does not say
 
     def release(self) -> None:
         """Unlock the folder, and remove it if it is empty."""
@@ -129,7 +129,7 @@ def is_of_another_user(path: Path) -> bool:
 
 
 def has_vanished(path: Path) -> bool:
-    """Return whether somebody removed a file; not so if one cannot look."""
+    """Return whether somebody removed a file; False when the file system does not say."""
     try:
         path.lstat()
     except (FileNotFoundError, NotADirectoryError):

@@ -1,4 +1,4 @@
-"""What the spool says on stderr, each once."""
+"""The warnings of a spool, each printed once."""
 
 from pathlib import Path
 from typing import Final
@@ -53,7 +53,8 @@ class Notices:
         reason = reason_of(error)
         warn_once(
             f"spool-rejected:{self._name}:{reason}",
-            f"cannot set aside what the server rejected in the spool {self._folder}: {reason}.",
+            f"cannot set aside what the server rejected in the spool {self._folder}: {reason}. "
+            "Make room there, or set SOVDEV_SPOOL_DIR to a folder that can be written.",
         )
 
     def full(self) -> None:
