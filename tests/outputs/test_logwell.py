@@ -3,7 +3,6 @@
 import json
 import logging
 import socket
-import time
 from collections.abc import Callable, Iterator
 from functools import partial
 from pathlib import Path
@@ -359,18 +358,20 @@ def test_the_wait_has_a_cap_and_a_jitter(asked: float | None, least: float, most
     assert pauses == [least, most]
 
 
+@pytest.mark.parametrize(("max_idle_seconds", "connections"), [(60.0, 1), (-1.0, 2)])
 def test_an_idle_connection_is_not_used_again(
-    start_with: Start, server: FakeLogwell, monkeypatch: pytest.MonkeyPatch
+    start_with: Start,
+    server: FakeLogwell,
+    monkeypatch: pytest.MonkeyPatch,
+    max_idle_seconds: float,
+    connections: int,
 ) -> None:
-    monkeypatch.setattr(logwell_http, "MAX_IDLE_SECONDS", 0.05)
+    monkeypatch.setattr(logwell_http, "MAX_IDLE_SECONDS", max_idle_seconds)
     start_with()
-    log()
-    sovdev_flush()
-    (first,) = server._connections
-    time.sleep(0.1)
-    log()
-    sovdev_flush()
-    assert first not in server._connections
+    for _ in range(2):
+        log()
+        sovdev_flush()
+    assert server.connections_accepted == connections
     assert len(server.stored) == 2
 
 

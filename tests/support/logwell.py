@@ -56,6 +56,7 @@ class FakeLogwell:
         self.faults: list[str] = []
         self.answers: list[Answer] = []
         self.health_checks = 0
+        self.connections_accepted = 0
         self.max_records = MAX_RECORDS
         self.max_body_bytes = MAX_BODY_BYTES
         self.is_down = False
@@ -297,6 +298,7 @@ class FakeLogwell:
 
             def setup(self) -> None:
                 super().setup()
+                server.connections_accepted += 1
                 server._connections.add(self.connection)
 
             def finish(self) -> None:
