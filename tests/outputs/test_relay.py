@@ -399,7 +399,11 @@ def test_a_certificate_that_is_not_trusted_is_told_loudly(
         ({"RELAY_HEADERS": "x"}, "RELAY_HEADERS holds a part"),
         (
             {"RELAY_TLS_CA": "/no/such/file"},
-            "RELAY_TLS_CA='/no/such/file' is not usable: expected a file",
+            "RELAY_TLS_CA='/no/such/file' is not usable: expected a file that this user may read",
+        ),
+        (
+            {"RELAY_TLS_CERT": __file__, "RELAY_TLS_KEY": __file__ + "/key"},
+            "RELAY_TLS_KEY=",
         ),
         ({"RELAY_TLS_CERT": __file__}, "RELAY_TLS_CERT and RELAY_TLS_KEY go together"),
         ({"RELAY_QUEUE_SIZE": "x"}, "RELAY_QUEUE_SIZE='x' is not usable"),

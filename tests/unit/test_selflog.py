@@ -20,26 +20,38 @@ def test_a_problem_is_printed_once(capsys: pytest.CaptureFixture[str]) -> None:
     )
 
 
-def test_the_number_of_problems_is_bounded(
-    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
-) -> None:
-    monkeypatch.setattr(selflog, "_MAX_KEYS", 2)
-    for number in range(5):
-        selflog.warn_once(str(number), f"problem {number}")
-    assert len(capsys.readouterr().err.splitlines()) == 2
-
-
-def test_one_kind_of_problem_neither_floods_stderr_nor_silences_another(
+def test_a_new_problem_is_printed_after_any_number_of_others(
     capsys: pytest.CaptureFixture[str],
 ) -> None:
+    for number in range(3000):
+        selflog.warn_once(f"{number}", f"problem {number}; fix it.")
+        selflog.warn_throttled(f"{number}", f"recurring problem {number}; fix it.")
+    capsys.readouterr()
+    selflog.warn_once("disk", "cannot write; make room.")
+    selflog.warn_throttled("queue", "5 entries are lost; make it larger.")
+    assert len(capsys.readouterr().err.splitlines()) == 2
+    assert len(selflog._kinds) == len(selflog._quiet_until) == selflog._MAX_KINDS
+
+
+def test_one_kind_of_problem_neither_floods_stderr_nor_goes_mute(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    now = 100.0
+    monkeypatch.setattr(time, "monotonic", lambda: now)
     for number in range(2000):
-        selflog.warn_once(f"peer:{number}", f"unknown peer {number}; define it.")
+        selflog.warn_once(f"level:{number}", f"unknown level {number}; use another.")
     selflog.warn_once("disk", "the disk is full; make room.")
-    *peers, disk = capsys.readouterr().err.splitlines()
-    assert len(peers) == 20
-    assert peers[-2].endswith("unknown peer 18; define it.")
-    assert peers[-1].endswith("define it. Further warnings of this kind are not printed.")
+    *levels, disk = capsys.readouterr().err.splitlines()
+    assert len(levels) == 20
+    assert levels[-1].endswith("unknown level 19; use another.")
     assert disk.endswith("the disk is full; make room.")
+    now += selflog.REPEAT_SECONDS
+    for number in range(2000, 4000):
+        selflog.warn_once(f"level:{number}", f"unknown level {number}; use another.")
+    assert capsys.readouterr().err.splitlines() == [
+        "[sovdev-logger] WARNING: unknown level 2000; use another. This kind of problem occurred "
+        "1981 more times since the last warning."
+    ]
 
 
 @pytest.mark.parametrize("stderr", [None, object()])

@@ -49,6 +49,7 @@ class ArgumentNormalizer:
             f"peer:{shown}",
             f"unknown peer service {shown!r}: logged as given; define it in "
             f"sovdev_initialize(peer_services=...), known are {', '.join(self._peers.names())}.",
+            max_at_once=1,
         )
         return self._sanitizer.text(value) or self._peers.service_name
 

@@ -1,8 +1,8 @@
 """The RELAY variables: where the relays are, and how entries are sent to them."""
 
+import os
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
-from pathlib import Path
 from typing import Final
 
 from sovdev_logger._settings.endpoint import TlsConfig, may_carry_credentials, split_pairs
@@ -43,7 +43,11 @@ def _headers(text: str) -> dict[str, str]:
 
 TARGETS: Final = Kind("host:port,host:port", _targets, is_strict=True)
 HEADER_LIST: Final = Kind("name=value,name=value", _headers, is_strict=True)
-FILE: Final = Kind("a file", lambda text: text if Path(text).is_file() else None, is_strict=True)
+FILE: Final = Kind(
+    "a file that this user may read",
+    lambda text: text if os.path.isfile(text) and os.access(text, os.R_OK) else None,
+    is_strict=True,
+)
 
 
 @dataclass(frozen=True, slots=True)

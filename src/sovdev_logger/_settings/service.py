@@ -20,15 +20,22 @@ from sovdev_logger._settings.reader import (
     Problem,
     Variable,
     choice,
+    parse_whole_number,
     variable,
     whole_number,
 )
 from sovdev_logger._settings.relay import RelaySettings, read_relay
 from sovdev_logger._settings.sampling import SamplingSettings, read_sampling
 
+
+def _level(text: str) -> Level | None:
+    number = parse_whole_number(text)
+    return find_level(text if number is None else number)
+
+
 LEVEL: Final = Kind(
     f"one of {', '.join(level.name for level in LEVELS)}",
-    lambda text: find_level(int(text) if text.isdecimal() else text),
+    _level,
     lambda level: level.name,
 )
 
