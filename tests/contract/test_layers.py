@@ -12,7 +12,8 @@ CHECKOUT = Path(__file__).parents[2]
 
 # From the bottom up. A module imports only from its own room or from layers before its own.
 LAYERS: list[set[str]] = [
-    {"_runtime", "_safety"},
+    {"_safety"},
+    {"_runtime"},
     {"_entry"},
     {"_settings"},
     {"_delivery"},

@@ -23,6 +23,7 @@ import atexit, asyncio, logging, os, signal, subprocess, sys, threading, time
 import sovdev_logger as log
 from loguru import logger
 """
+UNSAFE = re.compile("[\x00-\x1f\x7f-\x9f\u061c\u200e\u200f\u2028-\u202e\u2066-\u2069]")
 INITIALISE = BEGIN + "log.sovdev_initialize_environment()\n"
 
 
@@ -293,6 +294,49 @@ for say in (lambda text: log.sovdev_log("info", "f", text, None), logger.info):
     forged = "a\\n2026-01-01 00:00:00.000 | INFO | x:y:1 | forged <red>{b}</red>"
     expected = [forged, "password=[REDACTED]"] * 2 + ["orders ends"]
     assert [message for _, message in said(tmp_path)] == expected
+
+
+FORGED = "2026-01-01 00:00:00.000 | INFO | x:y:1 | forged"
+ATTACKS = f"""
+import linecache
+attack = "a\\r\\n{FORGED}\\n{FORGED[11:]}\\x1b[2J\\x9b1A\\u202e\\u2028\\x85\\ud800 "
+attack += "token=hunter2secret"
+class Shown:
+    def __repr__(self):
+        return attack
+code = f"def raises(shown):\\n    raise OSError(shown) # \\u202e\\x85"
+linecache.cache["f\\n{FORGED}.py"] = len(code), None, code.splitlines(True), "f\\n{FORGED}.py"
+names = {{}}
+exec(compile(code, "f\\n{FORGED}.py", "exec"), names)
+def fails():
+    try:
+        names["raises"](Shown())
+    except OSError as error:
+        error.add_note(attack)
+        group = ExceptionGroup(attack, [KeyError(attack), error])
+        raise type("Odd\\n{FORGED}", (ValueError,), {{}})(attack) from group
+for report in (
+    lambda error: log.sovdev_log("error", attack, attack, None, exception=error),
+    lambda error: logging.getLogger("x").exception(attack, exc_info=error),
+    lambda error: logger.opt(exception=error).error("{{}}", attack),
+):
+    try:
+        fails()
+    except ValueError as error:
+        report(error)
+fails()
+"""
+
+
+def test_an_exception_cannot_pretend_to_be_a_line(tmp_path: Path) -> None:
+    _, err = run(tmp_path, INITIALISE + ATTACKS, variables(tmp_path, "testing"), code=1)
+    written = (tmp_path / "app" / "orders.log").read_bytes().decode()
+    for text in (written, err):
+        lines = text.removesuffix("\n").split("\n")
+        assert [line for line in lines if UNSAFE.search(line)] == []
+        assert sum(LINE.match(line) is not None for line in lines) == 4
+        assert "hunter2secret" not in text
+        assert text.count(FORGED) > 4
 
 
 # How a process ends.

@@ -10,12 +10,10 @@ from collections.abc import Callable
 from typing import Any, TextIO
 
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
 
 from sovdev_logger import sovdev_log
 from sovdev_logger._entry.entry import Entry
-from sovdev_logger._outputs.console import ConsoleHandler, one_line, place, wants_colour
+from sovdev_logger._outputs.console import ConsoleHandler, place, wants_colour
 from sovdev_logger._outputs.console import render as render_at
 from support.entries import make_entry
 from support.service import Started
@@ -100,16 +98,6 @@ def test_text_cannot_end_the_line_or_steer_the_terminal(attack: str) -> None:
     for line in render(entry, colour=False).splitlines()[1:]:
         assert line.startswith("    ")
         assert "\x1b" not in line
-
-
-@given(st.text())
-def test_one_line_is_one_line_for_any_text(text: str) -> None:
-    assert len(one_line(text).splitlines()) <= 1
-    assert "\x1b" not in one_line(text)
-
-
-def test_letters_of_other_scripts_stay() -> None:
-    assert one_line("TIL OPPHØR 日本 🎉") == "TIL OPPHØR 日本 🎉"
 
 
 @pytest.mark.parametrize(

@@ -17,6 +17,7 @@ from sovdev_logger._runtime.stderr import (
     own_lines,
     write_and_flush,
 )
+from sovdev_logger._safety.one_line import one_line
 
 _TIME_OF_DAY: Final = slice(11, 23)
 """The part of an ISO timestamp that the console shows: 12:00:00.123."""
@@ -42,25 +43,6 @@ _LEVEL_COLOURS: Final = {
     "error": "\x1b[31m",
     "fatal": "\x1b[1;41m",
 }
-
-
-def _escapes() -> dict[int, str]:
-    """Map characters that end a line, move the cursor or reorder text to visible escapes."""
-    controls = [*range(0x20), *range(0x7F, 0xA0)]
-    separators_and_bidi = [0x061C, 0x200E, 0x200F, 0x2028, 0x2029, *range(0x202A, 0x202F)]
-    isolates = [*range(0x2066, 0x206A), 0xFEFF]
-    named = {0x09: "\\t", 0x0A: "\\n", 0x0D: "\\r"}
-    escapes = {code: f"\\x{code:02x}" for code in controls}
-    escapes |= {code: f"\\u{code:04x}" for code in [*separators_and_bidi, *isolates]}
-    return escapes | named
-
-
-_ESCAPES: Final = _escapes()
-
-
-def one_line(text: str) -> str:
-    """Return ``text`` with escapes for what would end the line, colour it or reorder it."""
-    return text if text.isascii() and text.isprintable() else text.translate(_ESCAPES)
 
 
 def wants_colour(stream: object, environ: Mapping[str, str]) -> bool:

@@ -18,7 +18,7 @@ from sovdev_logger._runtime import signal_handlers
 from sovdev_logger._runtime.fork import Phase, register_for_fork, run_profile_after_other_hooks
 from sovdev_logger._runtime.multiprocessing_exit import end_with_multiprocessing_child
 from sovdev_logger._runtime.selflog import warn
-from sovdev_logger._runtime.stderr import write_to_stderr
+from sovdev_logger._runtime.stderr import write_line_to_stderr
 from sovdev_logger._safety.sanitizer import Sanitizer
 from sovdev_logger._safety.traceback_redaction import redact_shown_values
 from sovdev_logger._service.instance import instance
@@ -186,8 +186,7 @@ def print_record(level: str, message: str, site: CallSite | None) -> None:
     module, function, line = (site.module, site.function, site.line) if site else ("?", "?", 0)
     now = time.time()
     clock = f"{time.strftime('%H:%M:%S', time.localtime(now))}.{int(now * 1000) % 1000:03}"
-    text = " ".join(message.split())
-    write_to_stderr(f"{clock} | {level} | {module}:{function}:{line} | {text}\n")
+    write_line_to_stderr(f"{clock} | {level} | {module}:{function}:{line} | {message}")
 
 
 def _main_file() -> str:

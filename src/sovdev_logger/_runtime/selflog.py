@@ -4,7 +4,7 @@ import time
 from contextlib import suppress
 from typing import Any, Final
 
-from sovdev_logger._runtime.stderr import write_to_stderr
+from sovdev_logger._runtime.stderr import write_line_to_stderr
 
 _MAX_KINDS: Final = 1000
 """Kinds of problems that are remembered; beyond it the oldest is forgotten, and printed again."""
@@ -84,8 +84,8 @@ def _forget_the_oldest(table: dict[str, Any]) -> None:
 
 
 def warn(message: str) -> None:
-    """Print one ``[sovdev-logger] WARNING:`` line to stderr. Never raises."""
-    write_to_stderr(f"[sovdev-logger] WARNING: {' '.join(message.split())}\n")
+    """Print one ``[sovdev-logger] WARNING:`` line to stderr, redacted. Never raises."""
+    write_line_to_stderr(f"[sovdev-logger] WARNING: {message}")
 
 
 def reset() -> None:

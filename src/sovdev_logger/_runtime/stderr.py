@@ -7,6 +7,7 @@ from threading import get_ident
 from typing import Final, TextIO
 
 from sovdev_logger._runtime.own_lines import OwnLines, StreamReference, reference_to
+from sovdev_logger._safety.one_line import notice_line
 
 _STDERR_FD: Final = 2
 _MAX_STREAMS: Final = 16
@@ -19,12 +20,16 @@ _types_leading_back: Final[set[type]] = set()
 _first_stderr: Final = reference_to(sys.stderr)
 
 
-def write_to_stderr(text: str) -> None:
-    """Write ``text`` to stderr. Never raises: stderr may be None, closed or any object."""
+def write_line_to_stderr(text: str) -> None:
+    """Write ``text`` to stderr as one line, redacted and without control characters.
+
+    For what we say ourselves, which may quote a server, a setting or an exception. Never raises:
+    stderr may be None, closed or any object.
+    """
     with suppress(Exception):
         stream = console_stream()
         if stream is not None:
-            write_and_flush(stream, text)
+            write_and_flush(stream, f"{notice_line(text)}\n")
 
 
 def console_stream() -> TextIO | None:

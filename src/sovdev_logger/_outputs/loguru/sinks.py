@@ -18,11 +18,11 @@ from types import FrameType
 from typing import TYPE_CHECKING, Any, Final, TextIO
 
 from sovdev_logger._entry.entry import Entry
-from sovdev_logger._outputs.console import one_line
 from sovdev_logger._outputs.handler import EntryFactory, OutputHandler
 from sovdev_logger._outputs.loguru.queue import FlushWaiter, in_this_process
 from sovdev_logger._runtime.selflog import warn_once
 from sovdev_logger._runtime.stderr import FollowingStderr, console_stream, write_and_flush
+from sovdev_logger._safety.one_line import one_line, traceback_lines
 from sovdev_logger._safety.sanitizer import Sanitizer
 from sovdev_logger._safety.traceback_redaction import redact_shown_values
 from sovdev_logger._settings.profile import Profile, open_log_file
@@ -36,10 +36,10 @@ OURS: Final = "sovdev_entry"
 _MESSAGE: Final = "sovdev_message"
 _TRACEBACK: Final = "sovdev_traceback"
 
-_PLACE: Final = "{module}:{function}:{line}"
-_REST: Final = " | {level} | " + _PLACE + " | {" + _MESSAGE + "}\n{" + _TRACEBACK + "}"
+_PLACE: Final = "sovdev_place"
+_REST: Final = " | {level} | {" + _PLACE + "} | {" + _MESSAGE + "}\n{" + _TRACEBACK + "}"
 _COLOURED: Final = (
-    "<green>{time:HH:mm:ss.SSS}</green> | <level>{level}</level> | <cyan>" + _PLACE + "</cyan> | "
+    "<green>{time:HH:mm:ss.SSS}</green> | <level>{level}</level> | <cyan>{" + _PLACE + "}</cyan> | "
     "<level>{" + _MESSAGE + "}</level>\n{" + _TRACEBACK + "}"
 )
 _FILE_LINE: Final = "{time:YYYY-MM-DD HH:mm:ss.SSS}" + _REST
@@ -130,6 +130,8 @@ class LoguruSinks:
             values: dict[str, Any] = record  # type: ignore[assignment]
             if _MESSAGE not in values:
                 values[_MESSAGE] = one_line(self.sanitizer.text(record["message"]))
+            place = f"{record['module']}:{record['function']}:{record['line']}"
+            values[_PLACE] = one_line(place)
             values.setdefault(_TRACEBACK, "")
             return template
 
@@ -173,9 +175,9 @@ class LoguruHandler(OutputHandler):
         if entry.level.stdlib_number < logging.getLevelNamesMapping()[profile.level_name]:
             return
         time_of_day = f"{moment:%H:%M:%S}.{moment.microsecond // 1000:03}"
-        module, function, line = _place(entry)
+        place = one_line(":".join(map(str, _place(entry))))
         rest = (
-            f"{time_of_day} | {level_name(entry)} | {module}:{function}:{line} | "
+            f"{time_of_day} | {level_name(entry)} | {place} | "
             f"{one_line(entry.fields['message'])}\n{_described(entry)}"
         )
         stream = console_stream() if profile.has_terminal else None
@@ -234,7 +236,7 @@ class _Tracebacks:
         text = str(message)
         if self._sinks.sanitizer.redacts:
             text = redact_shown_values(text, error)
-        values[_TRACEBACK] = text
+        values[_TRACEBACK] = traceback_lines(text)
 
 
 def _patch(entry: Entry) -> Callable[["Record"], None]:
@@ -269,9 +271,10 @@ def _described(entry: Entry) -> str:
     error = entry.exception
     if error is not None:
         with contextlib.suppress(Exception):
-            return redact_shown_values("".join(traceback.format_exception(error)), error)
+            shown = redact_shown_values("".join(traceback.format_exception(error)), error)
+            return traceback_lines(shown)
     text = entry.fields.get("exception_stacktrace")
-    return f"{text}\n" if text else ""
+    return traceback_lines(f"{text}\n") if text else ""
 
 
 def _keep_newest(path: Path, count: int) -> Callable[[list[str]], None]:
