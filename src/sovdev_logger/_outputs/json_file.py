@@ -6,7 +6,6 @@ import os
 import stat
 from collections.abc import Callable
 from contextlib import suppress
-from pathlib import Path
 from typing import Final
 
 from pythonjsonlogger.core import BaseJsonFormatter
@@ -33,6 +32,7 @@ from sovdev_logger._runtime.log_files import (
 )
 from sovdev_logger._runtime.selflog import warn_once
 from sovdev_logger._safety.json_encoding import dumps
+from sovdev_logger._settings.reader import absolute
 from sovdev_logger._settings.service import FileSettings
 
 _CLOSED: Final = -1
@@ -91,7 +91,7 @@ class JsonFileHandler(OutputHandler):
         write: Callable[[int, bytes], int] = os.write,
     ) -> None:
         super().__init__(entry_from_record, level)
-        self.path = Path(os.path.abspath(settings.path))
+        self.path = absolute(settings.path)
         self.formatter: logging.Formatter = EntryFormatter()
         self._own_formatter = self.formatter
         self._path_text = str(self.path)

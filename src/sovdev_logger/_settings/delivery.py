@@ -1,6 +1,5 @@
 """How much may wait to be sent, in memory and on disk."""
 
-import os
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
@@ -11,6 +10,7 @@ from sovdev_logger._settings.reader import (
     PATH,
     EnvironmentReader,
     Variable,
+    absolute,
     variable,
     whole_number,
 )
@@ -50,6 +50,6 @@ class DeliverySettings:
 def read_delivery(env: EnvironmentReader, log_folder: Path) -> DeliverySettings:
     """Read the variables of delivery; the spool is beside the log file unless it is set."""
     folder = env.read(SPOOL_FOLDER._replace(default=log_folder / "spool"))
-    spool = env.settings(SpoolSettings, folder=Path(os.path.abspath(folder)))
+    spool = env.settings(SpoolSettings, folder=absolute(folder))
     is_on = env.read(SPOOL) and CAN_LOCK
     return env.settings(DeliverySettings, spool=spool if is_on else None)

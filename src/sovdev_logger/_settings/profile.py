@@ -15,6 +15,7 @@ from sovdev_logger._settings.reader import (
     EnvironmentReader,
     Kind,
     Variable,
+    absolute,
     parse_positive,
     parse_whole_number,
     variable,
@@ -49,7 +50,7 @@ def _bytes_of_megabytes(text: str) -> int | None:
 
 def _folder(text: str) -> Path | None:
     folder = PATH.parse(text)
-    return None if folder is None else Path(os.path.abspath(folder))
+    return None if folder is None else absolute(folder)
 
 
 NAME: Final = Kind("the name of this process, usable as a file's name", _name)

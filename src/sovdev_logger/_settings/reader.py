@@ -1,6 +1,7 @@
 """Variables of the environment: each is declared once, and one reader reads them all."""
 
 import math
+import os
 from collections.abc import Callable, Mapping
 from dataclasses import MISSING, field, fields
 from pathlib import Path
@@ -150,10 +151,29 @@ def parse_positive(text: str) -> float | None:
     return number if math.isfinite(number) and number > 0 else None
 
 
+def absolute(path: Path) -> Path:
+    """Return ``path`` from the root; as it is where the current folder has been removed."""
+    try:
+        return Path(os.path.abspath(path))
+    except OSError:
+        return path
+
+
 def _path(text: str) -> Path | None:
     try:
         return Path(text).expanduser()
     except RuntimeError:
+        return None
+
+
+def _readable_file(text: str) -> str | None:
+    # Before Python 3.14 Path.is_file raises where a folder above may not be entered.
+    if not os.path.isfile(text):
+        return None
+    try:
+        with open(text, "rb"):
+            return text
+    except OSError:
         return None
 
 
@@ -187,4 +207,5 @@ FLAG: Final = Kind(
     "true or false", lambda text: _FLAGS.get(text.lower()), lambda flag: str(flag).lower()
 )
 SECONDS: Final = Kind("a positive number of seconds", parse_positive, "{:g}".format)
+READABLE_FILE: Final = Kind("a file that this user may read", _readable_file, is_strict=True)
 PATH: Final = Kind("a path whose home folder exists", _path)

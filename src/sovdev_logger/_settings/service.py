@@ -1,6 +1,5 @@
 """The settings of a service, read from the environment once."""
 
-import os
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -19,6 +18,7 @@ from sovdev_logger._settings.reader import (
     Kind,
     Problem,
     Variable,
+    absolute,
     choice,
     parse_whole_number,
     variable,
@@ -141,7 +141,7 @@ def read_settings(environ: Mapping[str, str]) -> Settings:
 
 def _folder_of(log_file: Path) -> Path:
     """Return the folder of the log file; the default one for a device such as /dev/stdout."""
-    is_device = Path(os.path.abspath(log_file)).parts[:2] in _FOLDERS_OF_DEVICES
+    is_device = absolute(log_file).parts[:2] in _FOLDERS_OF_DEVICES
     return LOG_FILE_PATH.default.parent if is_device else log_file.parent
 
 
