@@ -24,6 +24,7 @@ BEGIN, END = "<!-- made by scripts/variables.py -->\n", "<!-- end -->\n"
 TITLES = {
     "service": "Console, files, service",
     "delivery": "[Delivery](specification/delivery.md)",
+    "endpoint": "Servers",
     "sampling": "[Sampling](specification/sampling.md)",
     "relay": "[Relay](specification/relay.md)",
     "logwell": "[Logwell](specification/logwell.md)",

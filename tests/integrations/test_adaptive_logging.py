@@ -264,6 +264,7 @@ def test_what_is_kept_without_a_policy(
         ({"downstream_handler": "stderr"}, TypeError, "must be a logging.Handler, not str"),
         ({"api_key": "a\nb"}, ValueError, "expected printable ASCII"),
         ({"api_key": ""}, ValueError, "api_key is blank"),
+        ({"trusted_network": "on"}, TypeError, "trusted_network must be a bool or None, not str"),
     ],
 )
 def test_bad_arguments(
@@ -271,6 +272,20 @@ def test_bad_arguments(
 ) -> None:
     with pytest.raises(error, match=why):
         configure(**options)
+
+
+def test_the_key_goes_over_a_network_that_the_user_trusts(server: FakeLipService) -> None:
+    # The address leads to this machine, but is not known as such.
+    url = server.url.replace("127.0.0.1", "0.0.0.0")  # noqa: S104
+    put_pytests_handlers_aside()
+    with pytest.raises(ValueError, match="or set SOVDEV_TRUSTED_NETWORK=on"):
+        configure_adaptive_logging("shop", url, "key-1", 7)
+    adaptive = configure_adaptive_logging("shop", url, "key-1", 7, trusted_network=True)
+    try:
+        logging.getLogger("shop").info("x")
+    finally:
+        adaptive.shutdown()
+    assert {one.headers["Authorization"] for one in server.seen} == {"Bearer key-1"}
 
 
 @pytest.mark.parametrize(

@@ -420,7 +420,9 @@ def test_a_client_that_nobody_holds_sends_and_ends(server: FakeLogwell) -> None:
         ({"api_key": KEY + "\n"}, "expected lw_ and 32 characters"),
         ({"endpoint": ""}, "endpoint is missing"),
         ({"endpoint": "ftp://x"}, "endpoint of Logwell is not usable"),
-        ({"endpoint": "http://192.0.2.1"}, "without TLS"),
+        ({"endpoint": "http://192.0.2.1"}, "without TLS; use https://, or set SOVDEV_TRUSTED_NET"),
+        ({"endpoint": "http://192.0.2.1", "trusted_network": False}, "without TLS"),
+        ({"trusted_network": "on"}, "trusted_network must be a bool or None, not str"),
         ({"batch_size": 101}, "batch_size must be a whole number, 1 to 100"),
         ({"batch_size": True}, "batch_size must be"),
         ({"flush_interval": 0}, "flush_interval must be a positive"),
@@ -437,6 +439,23 @@ def test_a_wrong_configuration(make: Make, options: dict[str, Any], why: str) ->
         make(**options)
     assert raised.value.code == "INVALID_CONFIG"
     assert KEY not in str(raised.value)
+
+
+@pytest.mark.parametrize(("argument", "variable"), [(True, ""), (True, "off"), (None, "on")])
+def test_the_key_goes_over_a_network_that_the_user_trusts(
+    make: Make,
+    server: FakeLogwell,
+    monkeypatch: pytest.MonkeyPatch,
+    argument: bool | None,
+    variable: str,
+) -> None:
+    monkeypatch.setenv("SOVDEV_TRUSTED_NETWORK", variable)
+    # The address leads to this machine, but is not known as such.
+    endpoint = server.url.replace("127.0.0.1", "0.0.0.0")  # noqa: S104
+    logwell = make(endpoint=endpoint, trusted_network=argument)
+    logwell.info("x")
+    logwell.flush_sync()
+    assert len(server.stored) == 1
 
 
 def test_the_exit_sends_what_is_left(server: FakeLogwell, tmp_path: Path) -> None:

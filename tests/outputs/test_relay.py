@@ -392,6 +392,15 @@ def test_a_certificate_that_is_not_trusted_is_told_loudly(
         ({"RELAY_BEARER_TOKEN": "secret-1"}, "does not travel without TLS"),
         ({"RELAY_HEADERS": "authorization=Bearer secret-1"}, "does not travel without TLS"),
         (
+            {"RELAY_HEADERS": "x-api-key=secret-1,Cookie=secret-1,source=a"},
+            "the header cookie, x-api-key of the relay is a credential and does not travel without "
+            "TLS: set RELAY_TLS_CA, or RELAY_TLS=true",
+        ),
+        (
+            {"RELAY_BEARER_TOKEN": "secret-1", "SOVDEV_TRUSTED_NETWORK": "on"},
+            "does not travel without TLS",
+        ),
+        (
             {"RELAY_BEARER_TOKEN": "secret-1", "RELAY_BEARER_TOKEN_ENV": "X"},
             "RELAY_BEARER_TOKEN and RELAY_BEARER_TOKEN_ENV are both set",
         ),
@@ -428,11 +437,17 @@ def test_what_cannot_be_used_is_said_and_the_others_work(
 def test_where_authentication_is_not_required_the_token_stays_here(
     start_with: Start, relay: FakeRelay, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    start_with(RELAY_BEARER_TOKEN="secret-1", RELAY_AUTH_REQUIRED="false")
+    start_with(
+        RELAY_BEARER_TOKEN="secret-1",
+        RELAY_HEADERS="x-api-key=secret-2,x-source=a",
+        RELAY_AUTH_REQUIRED="false",
+    )
     log()
     sovdev_flush()
     assert len(relay.entries) == 1
     assert "authorization" not in relay.opens[0][1]
+    assert "x-api-key" not in relay.opens[0][1]
+    assert relay.opens[0][1]["x-source"] == "a"
     assert "is not sent: it does not travel without TLS" in capsys.readouterr().err
 
 

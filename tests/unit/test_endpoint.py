@@ -49,11 +49,21 @@ def test_a_base_url_ends_without_blanks_and_slashes() -> None:
     ],
 )
 def test_a_credential_travels_over_tls_or_within_this_machine(url: str, is_sent: bool) -> None:
-    refusal = credential_refusal("the key", url)
+    refusal = credential_refusal("the key", url, trusted_network=False)
     assert (refusal is None) is is_sent
     assert is_sent or refusal == (
-        f"the key is not sent to {url}: a credential does not travel without TLS"
+        f"the key is not sent to {url}: a credential does not travel without TLS; use https://, "
+        "or set SOVDEV_TRUSTED_NETWORK=on if you trust the network"
     )
+    assert credential_refusal("the key", url, trusted_network=True) is None
+
+
+def test_a_refusal_shows_neither_a_password_nor_a_query() -> None:
+    refusal = credential_refusal("the key", "http://u:p4ss@host:1/?k=s3", trusted_network=False)
+    assert refusal is not None
+    assert "not sent to http://host:1:" in refusal
+    assert "p4ss" not in refusal
+    assert "s3" not in refusal
 
 
 def test_a_connection_without_tls_to_nobody_carries_no_credential() -> None:

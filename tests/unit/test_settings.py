@@ -1,11 +1,13 @@
 """Every variable: its default, its values, and what happens when it is wrong."""
 
+import os
 from pathlib import Path
 
 import pytest
 
 from sovdev_logger._settings.endpoint import is_loopback
 from sovdev_logger._settings.service import Settings, read_settings
+from sovdev_logger._settings.variables import variable_names
 
 ENDPOINT = {"OTEL_EXPORTER_OTLP_ENDPOINT": "http://localhost:4318"}
 
@@ -176,8 +178,87 @@ def test_a_credential_is_not_sent_in_clear_text_to_another_machine() -> None:
     assert settings.otlp.logs.headers == {"Host": "inner"}
     message = only_problem(settings)
     assert "X-Api-Key" in message
+    assert "set SOVDEV_TRUSTED_NETWORK=on" in message
     assert "s3cret" not in message
     assert "s3cret" not in repr(settings)
+
+
+ELSEWHERE = {
+    "OTEL_EXPORTER_OTLP_ENDPOINT": "http://collector.example",
+    "OTEL_EXPORTER_OTLP_HEADERS": "X-Api-Key=s3cret",
+    "LOGWELL_ENDPOINT": "http://logwell.example",
+    "LOGWELL_API_KEY": "lw_" + "k" * 32,
+    "SOVDEV_SAMPLING": "lipservice",
+    "LIPSERVICE_URL": "http://lipservice.example",
+    "LIPSERVICE_TEAM_ID": "7",
+    "LIPSERVICE_API_KEY": "s3cret",
+    "RELAY_TARGETS": "relay.example:50051",
+    "RELAY_HEADERS": "x-api-key=s3cret",
+}
+
+
+@pytest.mark.parametrize("value", ["", "off", "perhaps"])
+def test_no_network_is_trusted_unless_the_user_says_so(value: str) -> None:
+    settings = read_settings({**ELSEWHERE, "SOVDEV_TRUSTED_NETWORK": value})
+    assert settings.otlp.logs is not None
+    assert settings.otlp.logs.headers == {}
+    assert settings.logwell is None
+    assert settings.sampling is None
+    refusals = [one.message for one in settings.problems if "is not sent to" in one.message]
+    assert len(refusals) == 3, "one for OTLP, one for Logwell, one for LipService"
+    assert all("or set SOVDEV_TRUSTED_NETWORK=on" in one for one in refusals)
+
+
+def test_credentials_go_over_a_trusted_network_but_not_to_a_relay() -> None:
+    settings = read_settings({**ELSEWHERE, "SOVDEV_TRUSTED_NETWORK": "on"})
+    assert settings.otlp.logs is not None
+    assert settings.otlp.logs.headers == {"X-Api-Key": "s3cret"}
+    assert settings.logwell is not None
+    assert settings.sampling is not None
+    assert settings.sampling.lipservice is not None
+    assert settings.relay is None
+    assert "the header x-api-key of the relay is a credential" in only_problem(settings)
+
+
+@pytest.mark.parametrize("text", ["1" * 5000, "-" + "9" * 5000, "x" * 5000, "~x/y", "²", "nan"])
+def test_no_value_of_a_variable_raises(text: str) -> None:
+    everything = {**ELSEWHERE, "RELAY_HEADERS": "", "SOVDEV_TRUSTED_NETWORK": "on"}
+    for name in variable_names():
+        assert isinstance(read_settings({**everything, name: text}), Settings), name
+
+
+def test_a_level_of_thousands_of_digits_is_not_usable() -> None:
+    settings = read_settings({"SOVDEV_LOG_LEVEL": "1" * 5000})
+    assert settings.level.name == "trace"
+    assert "SOVDEV_LOG_LEVEL='111" in only_problem(settings)
+    assert len(only_problem(settings)) < 250
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root can become another user")
+@pytest.mark.parametrize("name", ["RELAY_TLS_CA", "RELAY_TLS_CERT", "RELAY_TLS_KEY"])
+def test_a_file_in_a_folder_that_the_user_cannot_enter(name: str, tmp_path: Path) -> None:
+    (tmp_path / "closed").mkdir(mode=0o700)
+    key = tmp_path / "closed" / "key.pem"
+    key.touch(mode=0o644)
+    os.seteuid(65534)
+    try:
+        settings = read_settings({"RELAY_TARGETS": "relay.example:50051", name: str(key)})
+    finally:
+        os.seteuid(0)
+    assert settings.relay is None
+    message = only_problem(settings)
+    assert f"{name}=" in message
+    assert "expected a file that this user may read; the output to the relay" in message
+
+
+def test_the_current_folder_may_be_gone(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    gone = tmp_path / "gone"
+    gone.mkdir()
+    monkeypatch.chdir(gone)
+    gone.rmdir()
+    settings = read_settings({})
+    assert settings.file is not None
+    assert settings.file.path == Path("logs/dev.log")
 
 
 @pytest.mark.parametrize(

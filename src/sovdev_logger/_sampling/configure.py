@@ -15,7 +15,8 @@ from sovdev_logger._runtime.stderr import FollowingStderr
 from sovdev_logger._sampling.filter import AdaptiveSampler
 from sovdev_logger._sampling.managed import ManagedSampler, start_sampler
 from sovdev_logger._sampling.process import process_sampler, set_process_sampler
-from sovdev_logger._settings.reader import parse_whole_number
+from sovdev_logger._settings.endpoint import is_network_trusted
+from sovdev_logger._settings.reader import EnvironmentReader, parse_whole_number
 from sovdev_logger._settings.sampling import (
     DEFAULT_MAX_PATTERNS,
     DEFAULT_PATTERN_REPORT_SECONDS,
@@ -106,6 +107,7 @@ def configure_adaptive_logging(  # noqa: PLR0917 - the order is LipService's own
     use_structlog: bool = True,  # noqa: FBT001, FBT002 - as in LipService's own client
     max_pattern_cache_size: int = DEFAULT_MAX_PATTERNS,
     fallback_sample_rate: float | None = 1.0,
+    trusted_network: bool | None = None,  # noqa: FBT001
 ) -> AdaptiveLogging:
     """Sample the application's records by the policy that LipService makes for it.
 
@@ -116,7 +118,8 @@ def configure_adaptive_logging(  # noqa: PLR0917 - the order is LipService's own
     Args:
         service_name: The service's name at LipService.
         lipservice_url: The server's base URL.
-        api_key: Sent as a bearer token, over TLS or to this machine only.
+        api_key: Sent as a bearer token, over TLS or to this machine, unless ``trusted_network`` is
+            set.
         team_id: The team's number there; default is the variable ``LIPSERVICE_TEAM_ID``.
         policy_refresh_interval: Seconds between two requests for the policy, plus or minus 10 %.
         pattern_report_interval: Seconds between two reports, plus or minus 10 %.
@@ -127,6 +130,8 @@ def configure_adaptive_logging(  # noqa: PLR0917 - the order is LipService's own
         max_pattern_cache_size: Maximum number of patterns in the table.
         fallback_sample_rate: The rate until the server has sent a policy: a number from 0 to 1,
             or None for the local defaults by level.
+        trusted_network: Whether the key also goes over plain ``http://`` to other machines; None
+            for the variable ``SOVDEV_TRUSTED_NETWORK``.
 
     Raises:
         ValueError, TypeError: An argument is not usable; the message says why.
@@ -147,6 +152,7 @@ def configure_adaptive_logging(  # noqa: PLR0917 - the order is LipService's own
                 pattern_report_seconds=_checked_seconds(
                     "pattern_report_interval", pattern_report_interval
                 ),
+                trusted_network=is_network_trusted(EnvironmentReader(os.environ), trusted_network),
             )
         ),
     )

@@ -1,15 +1,19 @@
 """Servers: their URLs, headers and TLS, and when a credential may travel to them."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from ipaddress import ip_address
 from typing import Final
 from urllib.parse import SplitResult, urlsplit
 
-from sovdev_logger._settings.reader import Kind
+from sovdev_logger._settings.reader import FLAG, EnvironmentReader, Kind, Variable
 
 DEFAULT_TIMEOUT_SECONDS: Final = 10.0
 BASE_URL: Final = Kind("http:// or https://, a host, and perhaps a port and a path", str)
+TRUSTED_NETWORK: Final = Variable("SOVDEV_TRUSTED_NETWORK", FLAG, False)
+"""``on``: credentials for OTLP, LipService and Logwell also go over plain ``http://`` to other
+machines; never those for a relay."""
+
 _CREDENTIAL_WORDS: Final = ("auth", "key", "token", "secret", "cookie", "password", "credential")
 
 
@@ -63,17 +67,47 @@ def base_url(text: str, what: str) -> str:
     return url
 
 
-def may_carry_credentials(*, tls: bool, host: str = "") -> bool:
-    """Return whether a connection may carry credentials: with TLS, or to a host on this machine."""
-    return tls or is_loopback(host)
+def is_network_trusted(env: EnvironmentReader, trusted_network: object = None) -> bool:
+    """Return whether credentials may go to other machines without TLS.
+
+    Args:
+        env: Says so where the argument is None.
+        trusted_network: A client's argument.
+
+    Raises:
+        TypeError: The argument is not a bool or None.
+    """
+    if trusted_network is None:
+        return env.read(TRUSTED_NETWORK)
+    if not isinstance(trusted_network, bool):
+        raise TypeError(
+            f"trusted_network must be a bool or None, not {type(trusted_network).__name__}"
+        )
+    return trusted_network
 
 
-def credential_refusal(credential: str, url: str) -> str | None:
-    """Return why ``credential`` is not sent to ``url``, None when it may be."""
+def may_carry_credentials(*, tls: bool, host: str = "", trusted_network: bool = False) -> bool:
+    """Return whether a connection may carry credentials.
+
+    Args:
+        tls: Whether it has TLS.
+        host: The other end; a host on this machine needs no TLS.
+        trusted_network: Whether other machines need none either.
+    """
+    return tls or trusted_network or is_loopback(host)
+
+
+def credential_refusal(credential: str, url: str, *, trusted_network: bool) -> str | None:
+    """Return why ``credential`` is not sent to ``url``, with the remedy; None when it may be."""
     parts = urlsplit(url)
-    if may_carry_credentials(tls=parts.scheme == "https", host=parts.hostname or ""):
+    tls, host = parts.scheme == "https", parts.hostname or ""
+    if may_carry_credentials(tls=tls, host=host, trusted_network=trusted_network):
         return None
-    return f"{credential} is not sent to {url}: a credential does not travel without TLS"
+    server = f"{parts.scheme}://{parts.netloc.rpartition('@')[2]}"
+    return (
+        f"{credential} is not sent to {server}: a credential does not travel without TLS; use "
+        f"https://, or set {TRUSTED_NETWORK.name}=on if you trust the network"
+    )
 
 
 def is_loopback(host: str) -> bool:
@@ -89,6 +123,11 @@ def is_loopback(host: str) -> bool:
 def is_credential(header: str) -> bool:
     """Return whether a header's name says that its value is a credential."""
     return any(word in header.lower() for word in _CREDENTIAL_WORDS)
+
+
+def credentials_among(headers: Iterable[str]) -> list[str]:
+    """Return the names of those headers that are credentials, sorted."""
+    return sorted(filter(is_credential, headers))
 
 
 def split_pairs(

@@ -4,7 +4,12 @@ import re
 from dataclasses import dataclass, replace
 from typing import Final
 
-from sovdev_logger._settings.endpoint import BASE_URL, base_url, credential_refusal
+from sovdev_logger._settings.endpoint import (
+    BASE_URL,
+    base_url,
+    credential_refusal,
+    is_network_trusted,
+)
 from sovdev_logger._settings.reader import (
     FLAG,
     SECONDS,
@@ -31,7 +36,7 @@ class LogwellSettings:
     """A Logwell server, without ``/v1/ingest``; with the key it switches the output on."""
 
     api_key: str = variable("LOGWELL_API_KEY", TEXT, is_shown=False)
-    """``lw_`` and 32 characters; sent over TLS or to this machine only."""
+    """``lw_`` and 32 characters; sent over TLS, to this machine, or over a trusted network."""
 
     batch_size: int = variable("LOGWELL_BATCH_SIZE", bounded(1, MAX_BATCH_SIZE), MAX_BATCH_SIZE)
     """Records in a request at most."""
@@ -49,6 +54,7 @@ class LogwellSettings:
     """Whether the caller's file and line go with each record."""
 
     timeout_seconds: float = 30.0
+    trusted_network: bool = False
 
 
 def read_logwell(env: EnvironmentReader) -> LogwellSettings | None:
@@ -61,7 +67,7 @@ def read_logwell(env: EnvironmentReader) -> LogwellSettings | None:
         env.report(missing, f"{missing} is not set: the output to Logwell needs it and stays off.")
         return None
     try:
-        return check_logwell(env.settings(LogwellSettings))
+        return check_logwell(env.settings(LogwellSettings, trusted_network=is_network_trusted(env)))
     except ValueError as error:
         env.report("LOGWELL", f"{error}; the output to Logwell stays off.")
         return None
@@ -79,9 +85,11 @@ def check_logwell(settings: LogwellSettings) -> LogwellSettings:
             "the API key of Logwell is not usable: expected lw_ and 32 characters of letters, "
             "digits, _ and -"
         )
-    refusal = credential_refusal("the API key of Logwell", url)
+    refusal = credential_refusal(
+        "the API key of Logwell", url, trusted_network=settings.trusted_network
+    )
     if refusal is not None:
-        raise ValueError(f"{refusal}; use an https:// endpoint")
+        raise ValueError(refusal)
     if not 0 < settings.flush_interval_seconds <= MAX_FLUSH_INTERVAL_SECONDS:
         raise ValueError(
             f"the flush interval {settings.flush_interval_seconds:g} is not usable: expected "

@@ -8,7 +8,8 @@ from urllib.parse import unquote
 from sovdev_logger._settings.endpoint import (
     HttpEndpoint,
     credential_refusal,
-    is_credential,
+    credentials_among,
+    is_network_trusted,
     split_http_url,
     split_pairs,
 )
@@ -60,8 +61,8 @@ ENDPOINT: Final = Variable("OTEL_EXPORTER_OTLP_ENDPOINT", URL, None)
 nothing is sent over OTLP."""
 
 HEADERS: Final = Variable("OTEL_EXPORTER_OTLP_HEADERS", PAIRS, None)
-"""Sent with each request; those of a signal are added and win. Credentials go over TLS or to this
-machine only."""
+"""Sent with each request; those of a signal are added and win. Credentials go over TLS, to this
+machine, or over a trusted network."""
 
 TIMEOUT: Final = Variable("OTEL_EXPORTER_OTLP_TIMEOUT", TIMEOUT_KIND, 10.0)
 """Milliseconds that one request may take; below 100 it is read as seconds."""
@@ -187,11 +188,13 @@ def _without_userinfo(url: str) -> str:
 def _headers(env: EnvironmentReader, signal: str, url: str) -> dict[str, str]:
     """Return the headers, without credentials when they would travel in clear text."""
     headers = {**_pairs(env, HEADERS), **_pairs(env, _own(HEADERS, signal))}
-    secret = sorted(filter(is_credential, headers))
-    refusal = credential_refusal(f"the header {', '.join(secret)}", url)
+    secret = credentials_among(headers)
+    refusal = credential_refusal(
+        f"the header {', '.join(secret)}", url, trusted_network=is_network_trusted(env)
+    )
     if not secret or refusal is None:
         return headers
-    env.report(HEADERS.name, f"{refusal}; use an https:// endpoint, or a collector on localhost.")
+    env.report(HEADERS.name, f"{refusal}.")
     return {name: value for name, value in headers.items() if name not in secret}
 
 

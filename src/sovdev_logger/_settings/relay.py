@@ -1,13 +1,18 @@
 """The RELAY variables: where the relays are, and how entries are sent to them."""
 
-import os
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from typing import Final
 
-from sovdev_logger._settings.endpoint import TlsConfig, may_carry_credentials, split_pairs
+from sovdev_logger._settings.endpoint import (
+    TlsConfig,
+    credentials_among,
+    may_carry_credentials,
+    split_pairs,
+)
 from sovdev_logger._settings.reader import (
     FLAG,
+    READABLE_FILE,
     SECONDS,
     TEXT,
     EnvironmentReader,
@@ -43,11 +48,6 @@ def _headers(text: str) -> dict[str, str]:
 
 TARGETS: Final = Kind("host:port,host:port", _targets, is_strict=True)
 HEADER_LIST: Final = Kind("name=value,name=value", _headers, is_strict=True)
-FILE: Final = Kind(
-    "a file that this user may read",
-    lambda text: text if os.path.isfile(text) and os.access(text, os.R_OK) else None,
-    is_strict=True,
-)
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,7 +85,7 @@ DROP_ON_FULL: Final = Variable("RELAY_DROP_ON_FULL", FLAG, True)
 """Has to stay ``true``: no call waits for a relay."""
 
 AUTH_REQUIRED: Final = Variable("RELAY_AUTH_REQUIRED", FLAG, True)
-"""``false``: without TLS the token is dropped, and the output stays on."""
+"""``false``: without TLS credentials are not sent, and the output stays on."""
 
 BEARER_TOKEN: Final = Variable("RELAY_BEARER_TOKEN", TEXT, None)
 """Sent when a stream is opened, over TLS only."""
@@ -94,18 +94,18 @@ BEARER_TOKEN_ENV: Final = Variable("RELAY_BEARER_TOKEN_ENV", TEXT, None)
 """The variable that holds the token; set one or the other."""
 
 HEADERS: Final = Variable("RELAY_HEADERS", HEADER_LIST, None)
-"""Sent when a stream is opened."""
+"""Sent when a stream is opened; credentials over TLS only."""
 
 TLS: Final = Variable("RELAY_TLS", FLAG, False)
 """Connect over TLS; on by default once one of the next four is set."""
 
-TLS_CA: Final = Variable("RELAY_TLS_CA", FILE, None)
+TLS_CA: Final = Variable("RELAY_TLS_CA", READABLE_FILE, None)
 """The authorities that are trusted instead of the system's."""
 
-TLS_CERT: Final = Variable("RELAY_TLS_CERT", FILE, None)
+TLS_CERT: Final = Variable("RELAY_TLS_CERT", READABLE_FILE, None)
 """The certificate that is shown to the relay."""
 
-TLS_KEY: Final = Variable("RELAY_TLS_KEY", FILE, None)
+TLS_KEY: Final = Variable("RELAY_TLS_KEY", READABLE_FILE, None)
 """Its key."""
 
 TLS_SERVER_NAME: Final = Variable("RELAY_TLS_SERVER_NAME", TEXT, None)
@@ -167,16 +167,19 @@ def _check_credentials(
     env: EnvironmentReader, headers: dict[str, str], tls: TlsConfig | None
 ) -> None:
     """Refuse credentials that would travel in clear text, or drop them where that will do."""
-    if "authorization" not in headers or may_carry_credentials(tls=tls is not None):
+    secret = credentials_among(headers)
+    if not secret or may_carry_credentials(tls=tls is not None):
         return
+    what = f"the header {', '.join(secret)} of the relay"
     if env.read(AUTH_REQUIRED):
         raise ValueError(
-            "the bearer token of the relay does not travel without TLS: set RELAY_TLS_CA, or "
+            f"{what} is a credential and does not travel without TLS: set RELAY_TLS_CA, or "
             "RELAY_TLS=true for the system's authorities"
         )
-    del headers["authorization"]
+    for name in secret:
+        del headers[name]
     env.report(
-        "RELAY_BEARER_TOKEN",
-        "the bearer token of the relay is not sent: it does not travel without TLS, and "
-        "RELAY_AUTH_REQUIRED is off.",
+        AUTH_REQUIRED.name,
+        f"{what} is not sent: it does not travel without TLS, and RELAY_AUTH_REQUIRED is off; set "
+        "RELAY_TLS_CA, or RELAY_TLS=true for the system's authorities.",
     )

@@ -3,7 +3,12 @@
 from dataclasses import dataclass, replace
 from typing import Final
 
-from sovdev_logger._settings.endpoint import BASE_URL, base_url, credential_refusal
+from sovdev_logger._settings.endpoint import (
+    BASE_URL,
+    base_url,
+    credential_refusal,
+    is_network_trusted,
+)
 from sovdev_logger._settings.reader import (
     FLAG,
     SECONDS,
@@ -53,7 +58,8 @@ class LipServiceSettings:
     """The team that the service belongs to there, at most 2147483647; needed for ``lipservice``."""
 
     api_key: str | None = variable("LIPSERVICE_API_KEY", TEXT, None, is_shown=False)
-    """Bearer token for a proxy in front of the server; sent over TLS or to this machine only."""
+    """Bearer token for a proxy in front of the server; sent over TLS, to this machine, or over a
+    trusted network."""
 
     policy_refresh_seconds: float = variable(
         "LIPSERVICE_POLICY_REFRESH_INTERVAL", SECONDS, DEFAULT_POLICY_REFRESH_SECONDS
@@ -66,6 +72,7 @@ class LipServiceSettings:
     """Seconds between two reports, give or take a tenth."""
 
     timeout_seconds: float = 10.0
+    trusted_network: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -117,7 +124,9 @@ def read_lipservice(env: EnvironmentReader) -> LipServiceSettings | None:
     if missing:
         return None
     try:
-        return check_lipservice(env.settings(LipServiceSettings))
+        return check_lipservice(
+            env.settings(LipServiceSettings, trusted_network=is_network_trusted(env))
+        )
     except ValueError as error:
         env.report("LIPSERVICE", f"{error}; sampling is off and everything is kept.")
         return None
@@ -128,15 +137,17 @@ def check_lipservice(settings: LipServiceSettings) -> LipServiceSettings:
 
     Raises:
         ValueError: The URL, the team or the key cannot be used; the message says why. A key is
-            sent over TLS or to this machine, nowhere else.
+            sent over TLS, to this machine or over a trusted network, nowhere else.
     """
     url = base_url(settings.url, "the URL of LipService").removesuffix("/api/v1")
     key = settings.api_key
     if key and not (key.isascii() and key.isprintable()):
         raise ValueError("the API key of LipService is not usable: expected printable ASCII")
-    refusal = credential_refusal("the API key of LipService", url)
+    refusal = credential_refusal(
+        "the API key of LipService", url, trusted_network=settings.trusted_network
+    )
     if key and refusal is not None:
-        raise ValueError(f"{refusal}; use an https:// URL, or unset LIPSERVICE_API_KEY")
+        raise ValueError(refusal)
     if not 0 <= settings.team_id <= INT32_MAX:
         raise ValueError(f"the team id {settings.team_id} is not usable: expected 0 to 2147483647")
     return replace(settings, url=url)

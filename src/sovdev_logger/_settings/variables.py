@@ -5,10 +5,19 @@ from dataclasses import fields, is_dataclass
 from types import ModuleType
 from typing import Any, Final
 
-from sovdev_logger._settings import delivery, logwell, otlp, profile, relay, sampling, service
+from sovdev_logger._settings import (
+    delivery,
+    endpoint,
+    logwell,
+    otlp,
+    profile,
+    relay,
+    sampling,
+    service,
+)
 from sovdev_logger._settings.reader import Variable
 
-MODULES: Final = (service, delivery, sampling, relay, logwell, profile, otlp)
+MODULES: Final = (service, delivery, endpoint, sampling, relay, logwell, profile, otlp)
 
 
 def declared_in(module: ModuleType) -> Iterator[Variable[Any]]:

@@ -15,6 +15,7 @@ _DJANGO_KEYS: Final = {
     "MAX_PATTERN_CACHE_SIZE": "max_pattern_cache_size",
     "FALLBACK_SAMPLE_RATE": "fallback_sample_rate",
     "USE_STRUCTLOG": "use_structlog",
+    "TRUSTED_NETWORK": "trusted_network",
 }
 
 
@@ -46,8 +47,8 @@ def configure_lipservice_django() -> AdaptiveLogging:
 
     ``LIPSERVICE = {"SERVICE_NAME": "orders", "LIPSERVICE_URL": "https://..."}``; further keys are
     ``API_KEY``, ``TEAM_ID``, ``POLICY_REFRESH_INTERVAL``, ``PATTERN_REPORT_INTERVAL``,
-    ``MAX_PATTERN_CACHE_SIZE``, ``FALLBACK_SAMPLE_RATE`` and ``USE_STRUCTLOG``. Call it where the
-    settings are complete, such as in an app's ``ready``.
+    ``MAX_PATTERN_CACHE_SIZE``, ``FALLBACK_SAMPLE_RATE``, ``USE_STRUCTLOG`` and
+    ``TRUSTED_NETWORK``. Call it where the settings are complete, such as in an app's ``ready``.
 
     Raises:
         ImproperlyConfigured: The setting is missing or cannot be used.

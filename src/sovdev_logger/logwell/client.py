@@ -1,6 +1,7 @@
 """The Logwell client: level methods, children, flush and shutdown."""
 
 import asyncio
+import os
 from collections.abc import Callable, Mapping
 from copy import copy
 from dataclasses import dataclass
@@ -15,6 +16,7 @@ from sovdev_logger._outputs.json_records import server_level
 from sovdev_logger._outputs.logwell.encoder import LogwellRecords
 from sovdev_logger._runtime.selflog import warn_once
 from sovdev_logger._safety.sanitizer import Sanitizer
+from sovdev_logger._settings.endpoint import is_network_trusted
 from sovdev_logger._settings.logwell import (
     DEFAULT_MAX_RETRIES,
     MAX_BATCH_SIZE,
@@ -23,6 +25,7 @@ from sovdev_logger._settings.logwell import (
     LogwellSettings,
     check_logwell,
 )
+from sovdev_logger._settings.reader import EnvironmentReader
 from sovdev_logger.logwell._core import Callbacks, Core, OnError, OnFlush
 from sovdev_logger.logwell.errors import INVALID_CONFIG, LogwellError
 
@@ -49,6 +52,7 @@ class _Config:
     on_error: OnError | None = None
     on_flush: OnFlush | None = None
     timeout: float = DEFAULT_TIMEOUT_SECONDS
+    trusted_network: bool | None = None
 
 
 class Logwell:
@@ -61,7 +65,8 @@ class Logwell:
     Give the options by name, or all of them as one mapping.
 
     Args:
-        api_key: ``lw_`` and 32 characters. It goes over TLS or to this machine only.
+        api_key: ``lw_`` and 32 characters. It goes over TLS or to this machine, unless
+            ``trusted_network`` is set.
         endpoint: The server's base URL.
         service: The service's name in each record.
         batch_size: Records in a request, 1 to 100; default 50.
@@ -75,6 +80,8 @@ class Logwell:
         on_flush: Called with the number of records that the server accepted of a batch, in the
             sending thread.
         timeout: Seconds for one request; default 30.
+        trusted_network: Whether the key also goes over plain ``http://`` to other machines;
+            default is the variable ``SOVDEV_TRUSTED_NETWORK``.
 
     Raises:
         LogwellError: ``INVALID_CONFIG``; the message says what is wrong and never shows the key.
@@ -296,9 +303,12 @@ def _settings(config: _Config) -> LogwellSettings:
                 queue_size=config.max_queue_size,
                 max_retries=config.max_retries,
                 timeout_seconds=config.timeout,
+                trusted_network=is_network_trusted(
+                    EnvironmentReader(os.environ), config.trusted_network
+                ),
             )
         )
-    except ValueError as error:
+    except (TypeError, ValueError) as error:
         raise _invalid(str(error)) from None
 
 
