@@ -17,7 +17,8 @@ import pytest
 import urllib3.connection
 import urllib3.exceptions
 
-from sovdev_logger._delivery.http_transport import HttpResult, HttpTransport, describe
+from sovdev_logger._delivery.failure_reasons import describe
+from sovdev_logger._delivery.http_transport import HttpResult, HttpTransport
 from sovdev_logger._delivery.otlp_messages import make_context, wrap
 from sovdev_logger._delivery.otlp_resource import Resource
 from sovdev_logger._delivery.protobuf import length_delimited, varint

@@ -308,7 +308,65 @@ def test_compression_and_tls_files() -> None:
 def test_another_protocol_is_named_once_and_http_is_used() -> None:
     settings = read_settings({**ENDPOINT, "OTEL_EXPORTER_OTLP_PROTOCOL": "grpc"})
     assert settings.otlp.enabled
-    assert "http/protobuf" in only_problem(settings)
+    assert only_problem(settings) == (
+        "OTEL_EXPORTER_OTLP_PROTOCOL=grpc asks for OTLP over gRPC, which is not supported; OTLP "
+        "over HTTP with protobuf is used: set OTEL_EXPORTER_OTLP_PROTOCOL=http/protobuf and the "
+        "port for HTTP, usually 4318, in the endpoint."
+    )
+
+
+@pytest.mark.parametrize(
+    ("environ", "asking", "setting"),
+    [
+        (
+            {"OTEL_EXPORTER_OTLP_ENDPOINT": "http://collector:4317"},
+            "OTEL_EXPORTER_OTLP_ENDPOINT=http://collector:4317",
+            "OTEL_EXPORTER_OTLP_ENDPOINT=http://collector:4318",
+        ),
+        (
+            {
+                "OTEL_EXPORTER_OTLP_LOGS_ENDPOINT": "http://u:pw@collector:4317/v1/logs",
+                "OTEL_EXPORTER_OTLP_LOGS_PROTOCOL": "GRPC",
+            },
+            "OTEL_EXPORTER_OTLP_LOGS_PROTOCOL=grpc and "
+            "OTEL_EXPORTER_OTLP_LOGS_ENDPOINT=http://…@collector:4317/v1/logs",
+            "OTEL_EXPORTER_OTLP_LOGS_PROTOCOL=http/protobuf and "
+            "OTEL_EXPORTER_OTLP_LOGS_ENDPOINT=http://…@collector:4318/v1/logs",
+        ),
+    ],
+)
+def test_what_asks_for_grpc_is_one_problem(
+    environ: dict[str, str], asking: str, setting: str
+) -> None:
+    message = only_problem(read_settings(environ))
+    assert message.startswith(f"{asking} asks for OTLP over gRPC")
+    assert message.endswith(f"set {setting}.")
+
+
+def test_http_may_have_the_port_of_grpc_where_it_is_said() -> None:
+    environ = {"OTEL_EXPORTER_OTLP_PROTOCOL": "http/protobuf"}
+    endpoint = {"OTEL_EXPORTER_OTLP_ENDPOINT": "http://collector:4317"}
+    assert read_settings({**environ, **endpoint}).problems == ()
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "shown"),
+    [
+        ("OTEL_LOGS_EXPORTER", "console", "LOG_TO_CONSOLE=true prints the entries"),
+        ("OTEL_METRICS_EXPORTER", "otlp,prometheus", "metrics go over OTLP to"),
+        ("OTEL_TRACES_EXPORTER", "Zipkin", "traces go over OTLP to"),
+    ],
+)
+def test_an_exporter_that_there_is_not_is_named(name: str, value: str, shown: str) -> None:
+    message = only_problem(read_settings({**ENDPOINT, name: value}))
+    assert message.startswith(f"{name}={value.lower().removeprefix('otlp,')!r} is not usable")
+    assert shown in message
+    assert "are not sent" in only_problem(read_settings({name: value}))
+
+
+@pytest.mark.parametrize("value", ["none", "otlp", "OTLP", " None ", "otlp_proto_http"])
+def test_exporters_that_there_are(value: str) -> None:
+    assert read_settings({**ENDPOINT, "OTEL_LOGS_EXPORTER": value}).problems == ()
 
 
 def test_one_wrong_variable_that_three_signals_share_is_one_problem() -> None:

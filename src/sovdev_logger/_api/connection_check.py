@@ -158,23 +158,31 @@ def _check_otlp(signal: str, settings: Settings, timeout: float) -> ConnectionRe
     endpoint: HttpEndpoint | None = getattr(settings.otlp, signal)
     if endpoint is None:
         return _off(settings, signal, "OTEL_EXPORTER_OTLP_ENDPOINT")
+    from sovdev_logger._delivery.failure_reasons import server_reason  # noqa: PLC0415
     from sovdev_logger._delivery.http_transport import HttpTransport  # noqa: PLC0415
+    from sovdev_logger._outputs.otlp.exporter import no_answer_reason  # noqa: PLC0415
 
     url, transport = endpoint.url, HttpTransport(endpoint)
     answer = transport.post(b"", timeout)
     transport.close()
     status = answer.status
     if status is None:
-        advice = f"check the address, and that the collector at {urlsplit(url).hostname} runs"
-        return _no_answer(signal, url, f"no answer: {answer.error}; {advice}.")
+        reason = no_answer_reason(answer, endpoint)
+        if reason == answer.error and not answer.names_fix:
+            reason += (
+                f"; check the address, and that the collector at {urlsplit(url).hostname} runs"
+            )
+        return _no_answer(signal, url, f"no answer: {reason}.")
     accepted = status in _OTLP_ACCEPTED
+    meaning = _OTLP_MEANINGS.get(status, f"answered with HTTP {status}.")
+    said = server_reason(answer.body)
     return ConnectionResult(
         signal,
         url,
         reached=accepted or status == _BAD_REQUEST,
         accepted=accepted,
         status=status,
-        message=_OTLP_MEANINGS.get(status, f"answered with HTTP {status}."),
+        message=f"{meaning} The server says: {said}" if said and not accepted else meaning,
     )
 
 

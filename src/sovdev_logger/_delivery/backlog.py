@@ -171,16 +171,16 @@ class Backlog:
         """Settle a batch that the server accepted, in whole or in part."""
         self.settle(batch, result.delivered, "refused: partial success")
         if result.delivered < len(batch.items):
-            self._warn_rejected(len(batch.items) - result.delivered, result.reason)
+            self._warn_rejected(len(batch.items) - result.delivered, result)
 
-    def reject(self, batch: Batch, reason: str | None) -> None:
+    def reject(self, batch: Batch, result: SendResult) -> None:
         """Drop a batch that the server rejected; a copy of the request is set aside for people."""
         folder = None
         if self._spool is not None:
             body = self._exporter.body(batch.items, batch.context)
             folder = self._spool.set_aside(body, self._exporter.suffix)
-        self.settle(batch, 0, f"refused: {reason}")
-        self._warn_rejected(len(batch.items), reason, folder)
+        self.settle(batch, 0, f"refused: {result.reason}")
+        self._warn_rejected(len(batch.items), result, folder)
 
     def settle(self, batch: Batch, delivered: int, reason: str) -> None:
         """Count ``delivered`` items as delivered and the rest as dropped, for good."""
@@ -282,12 +282,12 @@ class Backlog:
         if self._spool is not None:
             self._spool.close()
 
-    def _warn_rejected(self, count: int, reason: str | None, folder: Path | None = None) -> None:
+    def _warn_rejected(self, count: int, result: SendResult, folder: Path | None = None) -> None:
         fate = "dropped" if folder is None else f"set aside in {folder}"
         warn_once(
-            f"refused:{self._name}:{reason}",
-            f"the server rejected {count} {self._name} ({reason}); they were {fate} and "
-            "sovdev_status() counts them. The server's own log says what is wrong with them.",
+            f"refused:{self._name}:{result.reason}",
+            f"the server rejected {count} {self._name} ({result.explanation}); they were {fate} "
+            "and sovdev_status() counts them. The server's own log says what is wrong with them.",
         )
 
     def _check_file_exists(self, batch: Batch) -> None:

@@ -205,7 +205,7 @@ class BatchWorker:
 
     def _handle_result(self, batch: Batch, result: SendResult) -> None:
         if result.reason is not None:
-            self._ledger.record_loss(result.reason)
+            self._ledger.record_loss(result.explanation or result.reason)
         if result.retryable:
             self._schedule_retry(batch, result)
             return
@@ -222,7 +222,7 @@ class BatchWorker:
 
     def _schedule_retry(self, batch: Batch, result: SendResult) -> None:
         self._failed_attempts += 1
-        self._ledger.fail(result.reason or "failed")
+        self._ledger.fail(result.explanation or "failed")
         self._backlog.keep(batch, result)  # may drop older ones: a later last error
         pause = self._backoff.delay(self._failed_attempts, result.retry_after_seconds)
         if self._requests:
@@ -234,8 +234,8 @@ class BatchWorker:
             request.failures += 1
         warn_once(
             f"retry:{self._name}:{result.reason}",
-            f"{self._name} could not be delivered ({result.reason}); they are kept {self._where} "
-            f"and sent again. {self._exporter.advice}",
+            f"{self._name} could not be delivered ({result.explanation}); they are kept "
+            f"{self._where} and sent again. {self._exporter.advice}",
         )
 
     def _bisect_or_reject(self, batch: Batch, result: SendResult) -> None:
@@ -248,7 +248,7 @@ class BatchWorker:
         if self._rejections >= MAX_REJECTIONS_IN_A_ROW:
             rejected += self._backlog.take_fragments()
         for fragment in rejected:
-            self._backlog.reject(fragment, result.reason)
+            self._backlog.reject(fragment, result)
 
     def _survive(self, action: Callable[[], None], message: Message | None = None) -> None:
         """Run a part of this thread's work: whatever it raises, nobody else delivers."""

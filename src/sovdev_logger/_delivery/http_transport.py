@@ -14,6 +14,7 @@ from email.utils import parsedate_to_datetime
 from typing import TYPE_CHECKING, Final
 from urllib.parse import urlsplit
 
+from sovdev_logger._delivery.failure_reasons import describe, tls_advice
 from sovdev_logger._settings.endpoint import HttpEndpoint
 
 if TYPE_CHECKING:
@@ -36,6 +37,7 @@ class HttpResult:
         retry_after_seconds: How long the server asked to wait, at most 300.
         error: Why there was no answer.
         was_sent: Whether the server may have got the request; False if there was no connection.
+        names_fix: Whether ``error`` says what to set.
     """
 
     status: int | None
@@ -43,6 +45,7 @@ class HttpResult:
     retry_after_seconds: float | None = None
     error: str | None = None
     was_sent: bool = True
+    names_fix: bool = False
 
     @property
     def may_have_arrived(self) -> bool:
@@ -121,7 +124,13 @@ class HttpTransport:
         except Exception as error:  # noqa: BLE001 - whatever it is, there was no answer
             was_sent = self._is_connected
             self.close()
-            return HttpResult(None, error=describe(error), was_sent=was_sent)
+            text, advice = describe(error), tls_advice(error, self._target)
+            return HttpResult(
+                None,
+                error=f"{text}; {advice}" if advice else text,
+                was_sent=was_sent,
+                names_fix=advice is not None,
+            )
 
     def abort(self) -> None:
         """Cut the exchange that another thread is waiting for, if there is one."""
@@ -251,11 +260,3 @@ def _retry_after_seconds(header: str | None) -> float | None:
             return None
         seconds = (moment.astimezone(UTC) - datetime.now(UTC)).total_seconds()
     return None if math.isnan(seconds) else min(max(0.0, seconds), _MAX_RETRY_AFTER_SECONDS)
-
-
-def describe(error: Exception) -> str:
-    """Return what went wrong, without the connection that urllib3 puts in front of it."""
-    text, message = str(error), error.args[-1] if error.args else None
-    if type(error).__module__.startswith("urllib3.") and isinstance(message, str):
-        text = message.removeprefix(f"{getattr(error, 'conn', None)}: ")
-    return (text or type(error).__name__)[:200]

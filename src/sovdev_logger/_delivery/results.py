@@ -17,6 +17,7 @@ class SendResult:
         retryable: Whether all of it may be sent again.
         retry_after_seconds: Minimum pause the server asked for; None without one.
         reason: The failure in words; None after a success.
+        detail: The server's own words about it, which may differ each time.
         settled: With ``retryable``, how many items at the front are settled, ``delivered`` of them
             accepted and the others rejected.
         may_have_arrived: Whether it was sent without an answer: sent again, it may arrive twice.
@@ -30,6 +31,12 @@ class SendResult:
     reason: str | None = None
     settled: int = 0
     may_have_arrived: bool = False
+    detail: str = ""
+
+    @property
+    def explanation(self) -> str | None:
+        """The reason with the server's own words."""
+        return f"{self.reason}: {self.detail}" if self.detail else self.reason
 
 
 @dataclass(frozen=True, slots=True)

@@ -11,10 +11,10 @@ TURNED_AWAY_PAUSE_SECONDS: Final = 30.0
 _PAYLOAD_STATUSES: Final = frozenset({400, 413, 422})
 
 
-def judge_failure(answer: HttpResult, reason: str) -> SendResult:
+def judge_failure(answer: HttpResult, reason: str, detail: str = "") -> SendResult:
     """Return what becomes of a batch: only a rejected payload is not sent again as it was."""
     if answer.status in _PAYLOAD_STATUSES:
-        return SendResult(payload_rejected=True, reason=reason)
+        return SendResult(payload_rejected=True, reason=reason, detail=detail)
     pause = answer.retry_after_seconds
     if not answer.retryable:
         # Credentials, path or method: an immediate retry fails too, but no entry has to be lost.
@@ -23,5 +23,6 @@ def judge_failure(answer: HttpResult, reason: str) -> SendResult:
         retryable=True,
         retry_after_seconds=pause,
         reason=reason,
+        detail=detail,
         may_have_arrived=answer.may_have_arrived,
     )

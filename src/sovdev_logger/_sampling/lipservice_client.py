@@ -28,7 +28,7 @@ JITTER: Final = 0.1
 
 _BASE_BACKOFF_SECONDS: Final = 5.0
 _MAX_POLICY_BYTES: Final = 8 * 1024 * 1024
-_SHOWN_CHARACTERS: Final = 200
+_SHOWN_CHARACTERS: Final = 400
 _NOT_FOUND: Final = 404
 _REDIRECTS_AND_REFUSALS: Final = range(300, 500)
 _UNAVAILABLE: Final = 503
@@ -228,7 +228,12 @@ def fetch_policy(settings: LipServiceSettings, service_name: str) -> Policy:
 
 def _transport_to(settings: LipServiceSettings) -> HttpTransport:
     headers = {"Authorization": f"Bearer {settings.api_key}"} if settings.api_key else {}
-    target = HttpEndpoint(settings.url, headers, settings.timeout_seconds)
+    target = HttpEndpoint(
+        settings.url,
+        headers,
+        settings.timeout_seconds,
+        variables={"url": "LIPSERVICE_URL"},
+    )
     return HttpTransport(target, "application/json", _MAX_POLICY_BYTES)
 
 

@@ -1,8 +1,11 @@
 """Servers: their URLs, headers and TLS, and when a credential may travel to them."""
 
+import os
+import stat
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from ipaddress import ip_address
+from pathlib import Path
 from typing import Final
 from urllib.parse import SplitResult, urlsplit
 
@@ -28,6 +31,8 @@ class HttpEndpoint:
     ca_file: str | None = None
     client_cert_file: str | None = None
     client_key_file: str | None = None
+    variables: Mapping[str, str] = field(default_factory=dict, repr=False, compare=False)
+    """The variables that its fields are read from, by the field's name."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,6 +89,28 @@ def is_network_trusted(env: EnvironmentReader, trusted_network: object = None) -
             f"trusted_network must be a bool or None, not {type(trusted_network).__name__}"
         )
     return trusted_network
+
+
+def unusable_tls_file(endpoint: HttpEndpoint) -> str | None:
+    """Return which file of a TLS connection cannot be read, with its variable; None for none."""
+    if urlsplit(endpoint.url).scheme != "https":
+        return None
+    for name in ("ca_file", "client_cert_file", "client_key_file"):
+        path: str | None = getattr(endpoint, name)
+        problem = path and _reading_problem(Path(path))
+        if problem:
+            return f"{endpoint.variables.get(name, name)}={path!r} is not usable: {problem}"
+    return None
+
+
+def _reading_problem(path: Path) -> str | None:
+    try:
+        if stat.S_ISDIR(path.stat().st_mode):
+            return "it is a folder"
+    except OSError as error:
+        return error.strerror
+    # Not opened: it may be a pipe, as that of a shell's <(...).
+    return None if os.access(path, os.R_OK) else "this user may not read it"
 
 
 def may_carry_credentials(*, tls: bool, host: str = "", trusted_network: bool = False) -> bool:

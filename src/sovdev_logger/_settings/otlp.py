@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Final, TypeVar
-from urllib.parse import unquote
+from urllib.parse import unquote, urlsplit
 
 from sovdev_logger._settings.endpoint import (
     HttpEndpoint,
@@ -12,6 +12,7 @@ from sovdev_logger._settings.endpoint import (
     is_network_trusted,
     split_http_url,
     split_pairs,
+    unusable_tls_file,
 )
 from sovdev_logger._settings.reader import (
     FLAG,
@@ -28,6 +29,11 @@ from sovdev_logger._settings.reader import (
 T = TypeVar("T")
 
 SIGNALS: Final = ("logs", "metrics", "traces")
+
+GRPC_PORT: Final = 4317
+HTTP_PORT: Final = 4318
+_NO_EXPORTER: Final = "none"
+_OTLP_EXPORTERS: Final = frozenset({"otlp", "otlp_proto_http", "otlp_proto_grpc"})
 
 _LARGEST_TIMEOUT_READ_AS_SECONDS: Final = 100
 
@@ -82,10 +88,11 @@ CLIENT_KEY: Final = Variable("OTEL_EXPORTER_OTLP_CLIENT_KEY", FILE, None)
 """The key of that certificate."""
 
 PROTOCOL: Final = Variable("OTEL_EXPORTER_OTLP_PROTOCOL", HTTP_PROTOBUF, "http/protobuf")
-"""Anything else leads to one warning, and HTTP with protobuf is used."""
+"""Anything else leads to one warning, and HTTP with protobuf is used. So does port 4317, that of
+gRPC, without this variable."""
 
 EXPORTER: Final = Variable("OTEL_<SIGNAL>_EXPORTER", TEXT, None)
-"""``none`` switches the signal off."""
+"""``otlp``, or ``none``, which switches the signal off; another exporter leads to one warning."""
 
 SDK_DISABLED: Final = Variable("OTEL_SDK_DISABLED", FLAG, False)
 """``true``: nothing is sent over OTLP; the other outputs stay."""
@@ -128,8 +135,9 @@ def read_otlp(env: EnvironmentReader) -> OtlpSettings:
     endpoints: dict[str, HttpEndpoint | None] = {}
     if not env.read(SDK_DISABLED):
         endpoints = {signal: _endpoint(env, signal) for signal in SIGNALS}
-        if any(endpoints.values()):
-            _check_protocol(env)
+        _check_exporters(env, endpoints)
+        _check_protocols(env, endpoints)
+        _check_tls_files(env, endpoints)
     return env.settings(
         OtlpSettings,
         **endpoints,
@@ -157,6 +165,12 @@ def _endpoint(env: EnvironmentReader, signal: str) -> HttpEndpoint | None:
         ca_file=read(CERTIFICATE),
         client_cert_file=read(CLIENT_CERTIFICATE),
         client_key_file=read(CLIENT_KEY),
+        variables={
+            "url": _set_name(env, ENDPOINT, signal),
+            "ca_file": _set_name(env, CERTIFICATE, signal),
+            "client_cert_file": _set_name(env, CLIENT_CERTIFICATE, signal),
+            "client_key_file": _set_name(env, CLIENT_KEY, signal),
+        },
     )
 
 
@@ -165,11 +179,15 @@ def _own(general: Variable[T], signal: str) -> Variable[T]:
     return general._replace(name=general.name.replace("_OTLP_", f"_OTLP_{signal.upper()}_"))
 
 
+def _set_name(env: EnvironmentReader, general: Variable[T], signal: str) -> str:
+    own = _own(general, signal).name
+    return own if env.text(own) else general.name
+
+
 def _url(env: EnvironmentReader, signal: str) -> str | None:
-    if (env.text(EXPORTER.name.replace("<SIGNAL>", signal.upper())) or "").lower() == "none":
+    if _exporters(env, signal) == [_NO_EXPORTER]:
         return None
-    own = _own(ENDPOINT, signal).name
-    name = own if env.text(own) else ENDPOINT.name
+    name = _set_name(env, ENDPOINT, signal)
     text = env.text(name)
     if text is None:
         return None
@@ -177,7 +195,7 @@ def _url(env: EnvironmentReader, signal: str) -> str | None:
         env.report_unusable(name, _without_userinfo(text), URL.expected, f"{signal} stay off")
         return None
     # Only the general endpoint is a base: a signal's own endpoint is used as it is.
-    return text if name == own else f"{text.rstrip('/')}/v1/{signal}"
+    return text if name != ENDPOINT.name else f"{text.rstrip('/')}/v1/{signal}"
 
 
 def _without_userinfo(url: str) -> str:
@@ -216,9 +234,80 @@ def _is_one_line(text: str) -> bool:
     return text.isprintable() or ("\t" in text and text.replace("\t", "").isprintable())
 
 
-def _check_protocol(env: EnvironmentReader) -> None:
-    for protocol in (PROTOCOL, *(_own(PROTOCOL, signal) for signal in SIGNALS)):
-        name, expected = protocol.name, protocol.kind.expected
-        text = env.text(name)
-        if text and text.lower() != expected:
-            env.report_unusable(name, text, expected, "OTLP over HTTP with protobuf is used")
+def _exporters(env: EnvironmentReader, signal: str) -> list[str]:
+    text = env.text(_exporter(signal)) or ""
+    return [name.strip().lower() for name in text.split(",") if name.strip()]
+
+
+def _exporter(signal: str) -> str:
+    return EXPORTER.name.replace("<SIGNAL>", signal.upper())
+
+
+def _check_exporters(env: EnvironmentReader, endpoints: Mapping[str, HttpEndpoint | None]) -> None:
+    """Report exporters of the OpenTelemetry SDK that we do not have: they change nothing."""
+    for signal, endpoint in endpoints.items():
+        unknown = [
+            name
+            for name in _exporters(env, signal)
+            if name not in _OTLP_EXPORTERS and name != _NO_EXPORTER
+        ]
+        if not unknown:
+            continue
+        target = f"go over OTLP to {ENDPOINT.name}" if endpoint else "are not sent"
+        console = "; LOG_TO_CONSOLE=true prints the entries" if "console" in unknown else ""
+        env.report_unusable(
+            _exporter(signal),
+            ",".join(unknown),
+            f"otlp or {_NO_EXPORTER}",
+            f"{signal} {target}{console if signal == 'logs' else ''}",
+        )
+
+
+def _check_protocols(env: EnvironmentReader, endpoints: Mapping[str, HttpEndpoint | None]) -> None:
+    """Report what asks for another protocol; gRPC in one problem, with what to set instead."""
+    asking: dict[str, str] = {}
+    setting: dict[str, str] = {}
+    for signal, endpoint in endpoints.items():
+        if endpoint is None:
+            continue
+        name = _set_name(env, PROTOCOL, signal)
+        protocol = (env.text(name) or "").lower()
+        if protocol == "grpc":
+            asking[name], setting[name] = protocol, HTTP_PROTOBUF.expected
+        elif protocol and protocol != HTTP_PROTOBUF.expected:
+            used = "OTLP over HTTP with protobuf is used"
+            env.report_unusable(name, protocol, HTTP_PROTOBUF.expected, used)
+        if urlsplit(endpoint.url).port == GRPC_PORT and protocol != HTTP_PROTOBUF.expected:
+            variable = endpoint.variables["url"]
+            url = _without_userinfo(env.text(variable) or "")
+            asking[variable] = url
+            setting[variable] = url.replace(f":{GRPC_PORT}", f":{HTTP_PORT}", 1)
+    if asking:
+        names_the_port = any(name.endswith("ENDPOINT") for name in setting)
+        port = (
+            ""
+            if names_the_port
+            else f" and the port for HTTP, usually {HTTP_PORT}, in the endpoint"
+        )
+        env.report(
+            next(iter(asking)),
+            f"{_assignments(asking)} asks for OTLP over gRPC, which is not supported; OTLP over "
+            f"HTTP with protobuf is used: set {_assignments(setting)}{port}.",
+        )
+
+
+def _assignments(values: Mapping[str, str]) -> str:
+    return " and ".join(f"{name}={value}" for name, value in values.items())
+
+
+def _check_tls_files(env: EnvironmentReader, endpoints: Mapping[str, HttpEndpoint | None]) -> None:
+    concerned: dict[str, list[str]] = {}
+    for signal, endpoint in endpoints.items():
+        problem = endpoint and unusable_tls_file(endpoint)
+        if problem:
+            concerned.setdefault(problem, []).append(signal)
+    for problem, signals in concerned.items():
+        env.report(
+            problem.partition("=")[0],
+            f"{problem}; {', '.join(signals)} cannot be delivered until the file can be read.",
+        )

@@ -107,6 +107,7 @@ def logwell_transport(settings: LogwellSettings) -> HttpTransport:
         f"{settings.url}/v1/ingest",
         {"Authorization": f"Bearer {settings.api_key}"},
         settings.timeout_seconds,
+        variables={"url": "LOGWELL_ENDPOINT"},
     )
     return HttpTransport(target, "application/json", max_idle_seconds=MAX_IDLE_SECONDS)
 

@@ -2,12 +2,17 @@
 
 from collections.abc import Callable, Sequence
 from typing import Final
+from urllib.parse import urlsplit
 
+from sovdev_logger._delivery.failure_reasons import SPEAKS_HTTP_2, server_reason
 from sovdev_logger._delivery.http_transport import HttpExporter, HttpResult, HttpTransport
 from sovdev_logger._delivery.otlp_messages import read_partial_success, wrap
-from sovdev_logger._delivery.results import SendResult
+from sovdev_logger._delivery.results import NO_ANSWER, SendResult
 from sovdev_logger._delivery.verdict import judge_failure
 from sovdev_logger._settings.endpoint import HttpEndpoint
+from sovdev_logger._settings.otlp import ENDPOINT, GRPC_PORT, HTTP_PORT
+
+_CLOSED_WITHOUT_ANSWER: Final = ("reset by peer", "closed connection without response")
 
 
 class OtlpExporter(HttpExporter):
@@ -26,6 +31,7 @@ class OtlpExporter(HttpExporter):
 
     def __init__(self, endpoint: HttpEndpoint, context: Callable[[], bytes]) -> None:
         super().__init__(HttpTransport(endpoint))
+        self._endpoint = endpoint
         self._context = context
 
     @property
@@ -45,7 +51,9 @@ class OtlpExporter(HttpExporter):
         answer = self._transport.post(body, timeout_seconds)
         if answer.accepted:
             return _accepted(answer, count)
-        return judge_failure(answer, answer.error or f"HTTP {answer.status}")
+        if answer.status is None:
+            return judge_failure(answer, no_answer_reason(answer, self._endpoint))
+        return judge_failure(answer, f"HTTP {answer.status}", server_reason(answer.body))
 
 
 class OtlpMetricsExporter(OtlpExporter):
@@ -57,6 +65,21 @@ class OtlpMetricsExporter(OtlpExporter):
     def body(self, items: Sequence[bytes], context: bytes) -> bytes:  # noqa: ARG002
         """Return one request for some exports."""
         return b"".join(items)
+
+
+def no_answer_reason(answer: HttpResult, endpoint: HttpEndpoint) -> str:
+    """Return why there was no answer, and what to set where the port is one for gRPC."""
+    reason = answer.error or NO_ANSWER
+    if urlsplit(endpoint.url).port == GRPC_PORT and answer.was_sent:
+        what = f"port {GRPC_PORT} is that of OTLP over gRPC"
+    elif reason == SPEAKS_HTTP_2:
+        what = "the port is one for gRPC"
+    elif any(text in reason for text in _CLOSED_WITHOUT_ANSWER):
+        what = "a port for gRPC does so, too"  # its greeting is often lost with the connection
+    else:
+        return reason
+    variable = endpoint.variables.get("url", ENDPOINT.name)
+    return f"{reason}: {what}; set {variable} to the port for OTLP over HTTP, usually {HTTP_PORT}"
 
 
 def _accepted(answer: HttpResult, count: int) -> SendResult:
