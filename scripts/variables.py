@@ -23,6 +23,7 @@ BEGIN, END = "<!-- made by scripts/variables.py -->\n", "<!-- end -->\n"
 
 TITLES = {
     "service": "Console, files, service",
+    "redaction": "[Redaction](specification/redaction.md)",
     "delivery": "[Delivery](specification/delivery.md)",
     "endpoint": "Servers",
     "sampling": "[Sampling](specification/sampling.md)",

@@ -95,10 +95,10 @@ class _Recorder:
         self._services: list[Service] = []
 
     def start(
-        self, service_name: str, version: str, peers: Mapping[str, str], _settings: Settings
+        self, service_name: str, version: str, peers: Mapping[str, str], settings: Settings
     ) -> Service:
         identity = Identity(service_name, version, new_uuid())
-        service = Service(identity, peers, Settings(console=False))
+        service = Service(identity, peers, Settings(console=False, own_rules=settings.own_rules))
         service.attachment.set_others_aside()
         service.attachment.add(
             "capture", _CaptureHandler(self._captured, service.entry_from_record)

@@ -10,7 +10,7 @@ from sovdev_logger._settings.service import Settings, read_settings
 from sovdev_logger._settings.variables import variable_names
 
 _OUR_PREFIXES: Final = ("SOVDEV_", "LOG_", "ERROR_LOG_", "LIPSERVICE_", "LOGWELL_", "RELAY_")
-_HIDDEN: Final = ("HEADERS", "API_KEY", "BEARER_TOKEN")
+_HIDDEN: Final = ("HEADERS", "API_KEY", "PSEUDONYM_KEY", "BEARER_TOKEN")
 
 
 @dataclass(frozen=True, slots=True)

@@ -234,7 +234,7 @@ def sovdev_set_context(
     }
     merge_request_fields(
         {
-            name: None if value is None else sanitizer.text(value)
+            name: None if value is None else sanitizer.text(value, name)
             for name, value in identities.items()
         }
     )

@@ -1,8 +1,9 @@
 """Public functions that start, flush, stop and inspect the service."""
 
 import os
-from collections.abc import Iterable, Mapping
-from typing import TYPE_CHECKING, Final
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any, Final
 
 from sovdev_logger._entry.peers import INTERNAL, PeerServices
 from sovdev_logger._runtime import signal_handlers
@@ -28,6 +29,8 @@ def sovdev_initialize(
     service_name: str,
     service_version: str | None = DEFAULT_VERSION,
     peer_services: Mapping[str, str] | None = None,
+    *,
+    redact: Callable[[str, Any], object] | None = None,
 ) -> None:
     """Start logging in this process, with the outputs that the environment configures.
 
@@ -41,6 +44,9 @@ def sovdev_initialize(
         service_version: If it is not given, None or blank: ``SERVICE_VERSION`` of the environment,
             else ``service.version`` of ``OTEL_RESOURCE_ATTRIBUTES``, else "1.0.0".
         peer_services: Peer name to system id, usually ``PEER.mappings``.
+        redact: Called with the path of each value, such as ``input_json.customer.name``, and the
+            value, a text or number; returns the value, or what to write instead. If it raises,
+            the value is replaced by ``[REDACTED]``, with one warning. It must not block.
 
     Raises:
         ValueError: ``service_name`` is blank.
@@ -48,7 +54,7 @@ def sovdev_initialize(
 
     Specification: API, sovdev_initialize.
     """
-    start_service_of_process(service_name, service_version, peer_services, os.environ)
+    start_service_of_process(service_name, service_version, peer_services, os.environ, redact)
 
 
 def start_service_of_process(
@@ -56,6 +62,7 @@ def start_service_of_process(
     service_version: str | None,
     peer_services: Mapping[str, str] | None,
     environ: Mapping[str, str],
+    redact: Callable[[str, Any], object] | None = None,
 ) -> None:
     """Do what ``sovdev_initialize`` does, with the variables of ``environ``."""
     if instance.is_initialised:
@@ -64,14 +71,23 @@ def start_service_of_process(
         raise TypeError(f"service_name must be a str, not {type(service_name).__name__}")
     if not service_name.strip():
         raise ValueError('service_name is blank: give the name of the service, such as "orders"')
+    if redact is not None and not callable(redact):
+        raise TypeError(
+            "redact must be a function of a path and a value that returns the value or its "
+            f"replacement, not {type(redact).__name__}"
+        )
     peers = _checked_peers(peer_services)
     with instance.lock:
         if not instance.is_initialised:
             # Imported on first use, as in instance.py.
             from sovdev_logger._safety.json_values import clean_text  # noqa: PLC0415
+            from sovdev_logger._safety.own_rules import Rules  # noqa: PLC0415
             from sovdev_logger._settings.service import read_settings  # noqa: PLC0415
 
             settings = read_settings(environ)
+            if redact is not None:
+                own_rules = replace(settings.own_rules or Rules(), function=redact)
+                settings = replace(settings, own_rules=own_rules)
             version = clean_text(chosen_version(service_version, settings))
             name = clean_text(service_name.strip())
             instance.service = instance.start(name, version, peers, settings)

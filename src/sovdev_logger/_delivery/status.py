@@ -82,10 +82,12 @@ class Status:
             (its items are spans), ``otlp_metrics`` (its items are exports), ``logwell`` and
             ``relay`` (``relay_1`` and so on where there are several).
         sampling: None when sampling is off.
+        redacted: How many values each rule of redaction replaced (specification: redaction).
     """
 
     outputs: Mapping[str, OutputStatus] = field(default_factory=dict)
     sampling: SamplingStatus | None = None
+    redacted: Mapping[str, int] = field(default_factory=lambda: _NOTHING)
 
     @property
     def healthy(self) -> bool:

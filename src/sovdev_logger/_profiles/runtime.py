@@ -20,7 +20,6 @@ from sovdev_logger._runtime.multiprocessing_exit import end_with_multiprocessing
 from sovdev_logger._runtime.selflog import warn
 from sovdev_logger._runtime.stderr import write_line_to_stderr
 from sovdev_logger._safety.sanitizer import Sanitizer
-from sovdev_logger._safety.traceback_redaction import redact_shown_values
 from sovdev_logger._service.instance import instance
 from sovdev_logger._service.service import Service, stop_service
 from sovdev_logger._settings.profile import Profile
@@ -114,7 +113,7 @@ class ProfileRuntime:
             entry = service.logger.entry_from_record(record)
             if error is not None and entry is not None and service.sanitizer.redacts:
                 for name in _TEXTS & entry.fields.keys():
-                    entry.fields[name] = redact_shown_values(entry.fields[name], error)
+                    entry.fields[name] = service.sanitizer.traceback(entry.fields[name], error)
             give_to_outputs(record)
         elif self._sinks is not None:
             text = self._sinks.sanitizer.text(message)

@@ -1,8 +1,8 @@
 """Profile-based services: initialisation from RUN_ENVIRONMENT."""
 
 import os
-from collections.abc import Mapping
-from typing import Final, NoReturn
+from collections.abc import Callable, Mapping
+from typing import Any, Final, NoReturn
 
 from sovdev_logger._api.service import DEFAULT_VERSION, start_service_of_process
 from sovdev_logger._entry.call_site import calling_site
@@ -23,6 +23,8 @@ EXIT_CODE_OF_A_WRONG_START: Final = 78
 def sovdev_initialize_environment(
     service_version: str | None = DEFAULT_VERSION,
     peer_services: Mapping[str, str] | None = None,
+    *,
+    redact: Callable[[str, Any], object] | None = None,
 ) -> None:
     """Start logging by the rule book of services: ``NAME_APP``, ``RUN_ENVIRONMENT`` and others.
 
@@ -37,6 +39,7 @@ def sovdev_initialize_environment(
     Args:
         service_version: As for ``sovdev_initialize``.
         peer_services: Peer name to system id, usually ``PEER.mappings``.
+        redact: As for ``sovdev_initialize``.
 
     Raises:
         SystemExit: With code 78, after the line on stderr.
@@ -57,7 +60,7 @@ def sovdev_initialize_environment(
     except OSError as error:
         _refuse_to_start(f"PATH_TO_LOGS must be a folder that this process can write to: {error}")
     start_service_of_process(
-        profile.name, service_version, peer_services, _environ_of_service(profile)
+        profile.name, service_version, peer_services, _environ_of_service(profile), redact
     )
     runtime.connect(instance.required_by("sovdev_initialize_environment"))
 

@@ -23,7 +23,12 @@ from sovdev_logger._safety.json_values import (
     text_for,
     type_name,
 )
-from sovdev_logger._safety.redaction import REDACTED, is_sensitive_key, redact_head
+from sovdev_logger._safety.redaction import (
+    REDACTED,
+    count_replaced,
+    is_sensitive_key,
+    redact_head,
+)
 
 MAX_DEPTH: Final = 254
 """Nesting of containers; orjson, which encodes what needs no walk, has the same limit."""
@@ -32,7 +37,11 @@ CIRCULAR: Final = "[circular]"
 TOO_DEEP: Final = "[nested too deep]"
 CUT_KEY: Final = "…"
 
-_MARK_BYTES: Final = 48
+BY_NAME: Final = "credential_name"
+BY_FORM: Final = "credential_in_text"
+"""The names under which credentials are counted that our own rules replaced."""
+
+MARK_BYTES: Final = 48
 """Bytes reserved in every container for its truncation mark."""
 _MIN_STRING_BYTES: Final = 48
 _MAX_KEY_CHARACTERS: Final = 1024
@@ -59,10 +68,12 @@ class JsonWalk:
 
     Attributes:
         was_cut: Whether something was cut.
+        replaced: How many values each rule of redaction replaced.
     """
 
-    def __init__(self, max_bytes: int, *, redact: bool, mark_bytes: int = _MARK_BYTES) -> None:
+    def __init__(self, max_bytes: int, *, redact: bool, mark_bytes: int = MARK_BYTES) -> None:
         self.was_cut = False
+        self.replaced: dict[str, int] = {}
         self._left = max_bytes
         self._redact = redact
         self._mark_bytes = mark_bytes
@@ -135,7 +146,7 @@ class JsonWalk:
         """Return a string, redacted first and then cut to what is left of the budget."""
         longest = self._left
         if self._redact:
-            safe = redact_head(clean_text(text[: longest + 8192]), longest)
+            safe = self._redacted(clean_text(text[: longest + 8192]), longest)
         else:
             safe = clean_text(text[: longest + 1])
         is_whole = len(text) <= longest
@@ -164,6 +175,7 @@ class JsonWalk:
 
     def _sequence(self, items: Any) -> list[Any]:
         if self._redact and type(items) is tuple and _is_credential_pair(items):
+            self._count(BY_NAME, 1)
             items = (items[0], REDACTED)
         return self._items(items, items)
 
@@ -204,14 +216,25 @@ class JsonWalk:
 
     def _item(self, name: str, item: Any) -> Any:
         if self._redact and not _says_nothing(item) and is_sensitive_key(name):
+            self._count(BY_NAME, 1)
             return self._text(REDACTED)
         return self._value(item)
+
+    def _redacted(self, text: str, limit: int) -> str:
+        safe = redact_head(text, limit)
+        if safe is not text:
+            self._count(BY_FORM, count_replaced(text, safe))
+        return safe
+
+    def _count(self, rule: str, number: int) -> None:
+        if number:
+            self.replaced[rule] = self.replaced.get(rule, 0) + number
 
     def _key(self, key: Any, used: Mapping[str, Any]) -> str:
         """Return a key as text; a text that is in use already gets a number."""
         text = clean_text(str.__str__(key)) if isinstance(key, str) else key_for(key)
         if self._redact:
-            text = redact_head(text, _MAX_KEY_CHARACTERS)
+            text = self._redacted(text, _MAX_KEY_CHARACTERS)
         text = name = text[:_MAX_KEY_CHARACTERS]
         number = 1
         while name in used:

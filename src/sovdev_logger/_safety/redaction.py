@@ -166,6 +166,11 @@ def redact_head(text: str, limit: int) -> str:
     return redact_text(head(text, limit))
 
 
+def count_replaced(before: str, after: str) -> int:
+    """Return how many credentials redaction replaced in a text."""
+    return max(0, after.count(REDACTED) - before.count(REDACTED))
+
+
 def head(text: str, limit: int) -> str:
     """Return the start of ``text``: at least ``limit`` characters, all if there are few more."""
     if len(text) <= limit + _MARGIN:

@@ -1,16 +1,28 @@
 """The entrance to this package: makes the values of a call safe to log."""
 
 import math
+from collections.abc import Callable
 from gc import is_tracked
 from itertools import islice
 from typing import Any, Final
 
 from sovdev_logger._safety.json_encoding import AS_GIVEN, dumps, orjson_dumps
 from sovdev_logger._safety.json_values import clean_text, describe
-from sovdev_logger._safety.json_walk import MAX_DEPTH, TOO_DEEP, JsonWalk, cut_text
+from sovdev_logger._safety.json_walk import (
+    BY_FORM,
+    MARK_BYTES,
+    MAX_DEPTH,
+    TOO_DEEP,
+    JsonWalk,
+    cut_text,
+)
 from sovdev_logger._safety.prefilter import HAS_NULL, confirm, scan
-from sovdev_logger._safety.redaction import redact_head
+from sovdev_logger._safety.redaction import count_replaced, redact_head
 from sovdev_logger._safety.stacktrace import MAX_CHARACTERS, exception_message, exception_text
+from sovdev_logger._safety.traceback_redaction import redact_shown_values
+
+Count = Callable[[str, int], object]
+"""Called with the name of a rule of redaction, and how many values it replaced."""
 
 DEFAULT_MAX_FIELD_BYTES: Final = 65536
 
@@ -29,13 +41,19 @@ class Sanitizer:
     Args:
         max_field_bytes: The most bytes that one field takes as JSON, at least 256.
         redact: Whether credentials are replaced by ``[REDACTED]``.
+        count: Counts what was replaced.
     """
 
     def __init__(
-        self, max_field_bytes: int = DEFAULT_MAX_FIELD_BYTES, *, redact: bool = True
+        self,
+        max_field_bytes: int = DEFAULT_MAX_FIELD_BYTES,
+        *,
+        redact: bool = True,
+        count: Count = lambda _rule, _number: None,
     ) -> None:
         self._max_bytes = max_field_bytes
         self._redact = redact
+        self._count = count
         # A string of this length cannot exceed the bound, whatever its characters are.
         self._ordinary_length = max_field_bytes // 6
 
@@ -117,27 +135,48 @@ class Sanitizer:
     def _walked(
         self, message: str, input_json: object, response_json: object
     ) -> tuple[str, bytes, bytes]:
-        return self.text(message), self.json_text(input_json), self.json_text(response_json)
+        return (
+            self.text(message, "message"),
+            self.json_text(input_json, "input_json"),
+            self.json_text(response_json, "response_json"),
+        )
 
-    def json_text(self, value: object) -> bytes:
+    def json_text(self, value: object, path: str = "") -> bytes:
         """Return any value as compact JSON, redacted and bounded, by way of the walk."""
         try:
-            walk = JsonWalk(self._max_bytes, redact=self._redact, mark_bytes=0)
+            walk = self._new_walk(path, mark_bytes=0)
             plain = walk.plain(value)
             if walk.was_cut:
-                walk = JsonWalk(self._max_bytes, redact=self._redact)
+                walk = self._new_walk(path)
                 plain = walk.plain(value)
+            for rule, number in walk.replaced.items():
+                self._count(rule, number)
             return dumps(plain)
         except RecursionError:  # the caller's own stack is all but full
             return f'"{TOO_DEEP}"'.encode()
 
-    def text(self, value: object) -> str:
-        """Return any value as text, redacted before it is cut."""
+    def _new_walk(self, _path: str, mark_bytes: int = MARK_BYTES) -> JsonWalk:
+        return JsonWalk(self._max_bytes, redact=self._redact, mark_bytes=mark_bytes)
+
+    def _redacted(self, text: str, limit: int, _path: str) -> str:
+        safe = redact_head(text, limit)
+        if safe is not text:
+            replaced = count_replaced(text, safe)
+            if replaced:
+                self._count(BY_FORM, replaced)
+        return safe
+
+    def traceback(self, text: str, error: BaseException | None) -> str:
+        """Return a traceback that shows variables, without what is secret."""
+        return redact_shown_values(text, error) if self._redact else text
+
+    def text(self, value: object, path: str = "") -> str:
+        """Return any value as text, redacted before it is cut; ``path`` is the field's name."""
         whole = str.__str__(value) if isinstance(value, str) else describe(value, str)
         text = whole if len(whole) <= self._max_bytes else whole[: self._max_bytes + 8192]
         text = clean_text(text)
         if self._redact:
-            text = redact_head(text, self._max_bytes)
+            text = self._redacted(text, self._max_bytes, path)
         is_short = len(whole) <= self._max_bytes // 6
         if is_short or (len(whole) <= self._max_bytes and len(dumps(text)) <= self._max_bytes):
             return text
@@ -145,13 +184,13 @@ class Sanitizer:
 
     def exception(self, error: BaseException) -> tuple[str, str]:
         """Return an exception's message, and its description in at most 350 characters."""
-        message = self.text(exception_message(error))
+        message = self.text(exception_message(error), "exception_message")
         return message, exception_text(error, MAX_CHARACTERS, self._redacted_line)
 
     def _redacted_line(self, text: str) -> str:
         if not self._redact:
             return text[: MAX_CHARACTERS * 2]
-        return redact_head(text, MAX_CHARACTERS * 2)
+        return self._redacted(text, MAX_CHARACTERS * 2, "exception_message")
 
 
 def _has_non_finite(value: Any) -> bool:

@@ -17,11 +17,11 @@ from sovdev_logger._runtime.fork import Phase, register_for_fork, unregister_for
 from sovdev_logger._runtime.multiprocessing_exit import end_with_multiprocessing_child
 from sovdev_logger._runtime.own_traffic import is_own_traffic
 from sovdev_logger._runtime.selflog import warn, warn_once, warn_throttled
-from sovdev_logger._safety.sanitizer import Sanitizer
 from sovdev_logger._sampling import process as sampling_of_process
 from sovdev_logger._service.attachment import Attachment
 from sovdev_logger._service.logger import SovdevLogger
 from sovdev_logger._service.outputs import build_outputs
+from sovdev_logger._service.redaction import RedactionCounts, make_sanitizer
 from sovdev_logger._service.senders import FlushableSender, Senders
 from sovdev_logger._service.telemetry import Telemetry
 from sovdev_logger._settings.sampling import SamplingSettings
@@ -51,7 +51,8 @@ class Service:
     ) -> None:
         self.identity = identity
         self.settings = settings
-        self.sanitizer = Sanitizer(settings.max_field_bytes, redact=settings.redact)
+        self._redacted = RedactionCounts()
+        self.sanitizer = make_sanitizer(settings, self._redacted)
         self.peers = PeerResolver(identity.service_name, peer_services)
         self._resource = Resource(identity, settings.otlp)
         self._telemetry = Telemetry(settings, self._resource)
@@ -133,7 +134,7 @@ class Service:
         outputs = {name: output.status() for name, output in self.attachment.names.items()}
         sampler = self.logger.sampling
         sampling = sampler.status() if sampler is not None else None
-        return Status({**outputs, **self._telemetry.status()}, sampling)
+        return Status({**outputs, **self._telemetry.status()}, sampling, self._redacted.read())
 
     def flush(self, timeout_seconds: float = FLUSH_TIMEOUT_SECONDS) -> None:
         """Wait until everything logged so far has been tried, at most ``timeout_seconds``."""
@@ -217,6 +218,7 @@ class Service:
     def reset_after_fork(self) -> None:
         """Make a forked child independent: fresh session, locks, queues, ids and books."""
         self.identity = self.identity._replace(session_id=identifiers.new_uuid())
+        self._redacted.reset()
         self.logger.builder.set_identity(self.identity)
         self._resource.describe(self.identity)
         for output in self.attachment.outputs:

@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Final
 
 from sovdev_logger._entry.levels import LEVELS, TRACE, Level, find_level
+from sovdev_logger._safety.own_rules import Rules
 from sovdev_logger._settings.delivery import DeliverySettings, read_delivery
 from sovdev_logger._settings.logwell import LogwellSettings, read_logwell
 from sovdev_logger._settings.otlp import OtlpSettings, read_otlp
@@ -24,6 +25,7 @@ from sovdev_logger._settings.reader import (
     variable,
     whole_number,
 )
+from sovdev_logger._settings.redaction import read_redaction
 from sovdev_logger._settings.relay import RelaySettings, read_relay
 from sovdev_logger._settings.sampling import SamplingSettings, read_sampling
 
@@ -108,6 +110,7 @@ class Settings:
     exit_timeout_seconds: float = variable("SOVDEV_EXIT_TIMEOUT_SECONDS", SECONDS, 5.0)
     """Seconds that the exit may wait for delivery."""
 
+    own_rules: Rules | None = None
     otlp: OtlpSettings = field(default_factory=OtlpSettings)
     delivery: DeliverySettings = field(default_factory=DeliverySettings)
     sampling: SamplingSettings | None = None
@@ -131,6 +134,7 @@ def read_settings(environ: Mapping[str, str]) -> Settings:
         settings,
         file=_file(env, LOG_FILE_PATH, LOG_FILE_MAX_BYTES, LOG_FILE_BACKUP_COUNT),
         error_file=_file(env, ERROR_LOG_PATH, ERROR_LOG_MAX_BYTES, ERROR_LOG_BACKUP_COUNT),
+        own_rules=read_redaction(env),
         delivery=read_delivery(env, _folder_of(env.read(LOG_FILE_PATH))),
         sampling=read_sampling(env),
         logwell=read_logwell(env),

@@ -11,13 +11,14 @@ from sovdev_logger._settings import (
     logwell,
     otlp,
     profile,
+    redaction,
     relay,
     sampling,
     service,
 )
 from sovdev_logger._settings.reader import Variable
 
-MODULES: Final = (service, delivery, endpoint, sampling, relay, logwell, profile, otlp)
+MODULES: Final = (service, redaction, delivery, endpoint, sampling, relay, logwell, profile, otlp)
 
 
 def declared_in(module: ModuleType) -> Iterator[Variable[Any]]:

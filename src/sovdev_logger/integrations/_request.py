@@ -253,7 +253,7 @@ def set_request_identity(names: object) -> None:
     service = instance.service
     merge_request_fields(
         {
-            name: service.sanitizer.text(names[name]) if service else str(names[name])
+            name: service.sanitizer.text(names[name], name) if service else str(names[name])
             for name in CONTEXT_FIELDS
             if names.get(name) is not None
         }

@@ -24,7 +24,6 @@ from sovdev_logger._runtime.selflog import warn_once
 from sovdev_logger._runtime.stderr import FollowingStderr, console_stream, write_and_flush
 from sovdev_logger._safety.one_line import one_line, traceback_lines
 from sovdev_logger._safety.sanitizer import Sanitizer
-from sovdev_logger._safety.traceback_redaction import redact_shown_values
 from sovdev_logger._settings.profile import Profile, open_log_file
 
 if TYPE_CHECKING:
@@ -165,9 +164,9 @@ class LoguruHandler(OutputHandler):
             self.write_bypassing(entry)
             return
         message = entry.fields["message"]
-        self._sinks.logger.opt(exception=entry.exception).patch(_patch(entry)).log(
-            level_name(entry), message
-        )
+        self._sinks.logger.opt(exception=entry.exception).patch(
+            _patch(entry, self._sinks.sanitizer)
+        ).log(level_name(entry), message)
 
     def write_bypassing(self, entry: Entry) -> None:
         """Write one entry without Loguru, which rejects calls from inside itself."""
@@ -178,7 +177,7 @@ class LoguruHandler(OutputHandler):
         place = one_line(":".join(map(str, _place(entry))))
         rest = (
             f"{time_of_day} | {level_name(entry)} | {place} | "
-            f"{one_line(entry.fields['message'])}\n{_described(entry)}"
+            f"{one_line(entry.fields['message'])}\n{_described(entry, self._sinks.sanitizer)}"
         )
         stream = console_stream() if profile.has_terminal else None
         if stream is not None:
@@ -234,12 +233,10 @@ class _Tracebacks:
         error = exception.value if exception is not None else None
         values: dict[str, Any] = message.record  # type: ignore[assignment]
         text = str(message)
-        if self._sinks.sanitizer.redacts:
-            text = redact_shown_values(text, error)
-        values[_TRACEBACK] = traceback_lines(text)
+        values[_TRACEBACK] = traceback_lines(self._sinks.sanitizer.traceback(text, error))
 
 
-def _patch(entry: Entry) -> Callable[["Record"], None]:
+def _patch(entry: Entry, sanitizer: Sanitizer) -> Callable[["Record"], None]:
     def patch(record: "Record") -> None:
         values: dict[str, Any] = record  # type: ignore[assignment]
         values[OURS] = True
@@ -254,7 +251,7 @@ def _patch(entry: Entry) -> Callable[["Record"], None]:
         time_zone = record["time"].tzinfo
         values["time"] = type(record["time"]).fromtimestamp(entry.time_ns / 1e9, time_zone)
         if entry.exception is None:
-            values[_TRACEBACK] = _described(entry)
+            values[_TRACEBACK] = _described(entry, sanitizer)
 
     return patch
 
@@ -266,13 +263,13 @@ def _place(entry: Entry) -> tuple[str, str, int]:
     return site.module, site.function, site.line
 
 
-def _described(entry: Entry) -> str:
+def _described(entry: Entry, sanitizer: Sanitizer) -> str:
     """Return an entry's exception as text, without Loguru's help."""
     error = entry.exception
     if error is not None:
         with contextlib.suppress(Exception):
-            shown = redact_shown_values("".join(traceback.format_exception(error)), error)
-            return traceback_lines(shown)
+            shown = "".join(traceback.format_exception(error))
+            return traceback_lines(sanitizer.traceback(shown, error))
     text = entry.fields.get("exception_stacktrace")
     return traceback_lines(f"{text}\n") if text else ""
 
