@@ -40,7 +40,12 @@ def test_the_positional_order_and_the_names_are_fixed() -> None:
     def names(function: Any) -> list[str]:
         return list(inspect.signature(function).parameters)
 
-    assert names(sovdev_initialize) == ["service_name", "service_version", "peer_services"]
+    assert names(sovdev_initialize) == [
+        "service_name",
+        "service_version",
+        "peer_services",
+        "redact",
+    ]
     assert names(sovdev_log) == [
         "level",
         "function_name",
