@@ -426,6 +426,8 @@ def test_a_client_that_nobody_holds_sends_and_ends(server: FakeLogwell) -> None:
         ({"batch_size": 101}, "batch_size must be a whole number, 1 to 100"),
         ({"batch_size": True}, "batch_size must be"),
         ({"flush_interval": 0}, "flush_interval must be a positive"),
+        ({"flush_interval": 10**400}, "flush interval 2.0736e.06 is not usable"),
+        ({"timeout": float("inf")}, "timeout must be a positive number of seconds"),
         ({"flush_interval": 61}, "flush interval 61 is not usable"),
         ({"max_queue_size": 0}, "max_queue_size must be"),
         ({"max_retries": -1}, "max_retries must be"),

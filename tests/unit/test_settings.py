@@ -1,11 +1,14 @@
 """Every variable: its default, its values, and what happens when it is wrong."""
 
 import os
+import socket
+import threading
 from pathlib import Path
 
 import pytest
 
 from sovdev_logger._settings.endpoint import is_loopback
+from sovdev_logger._settings.reader import MAX_SECONDS
 from sovdev_logger._settings.service import Settings, read_settings
 from sovdev_logger._settings.variables import variable_names
 
@@ -225,6 +228,25 @@ def test_no_value_of_a_variable_raises(text: str) -> None:
     everything = {**ELSEWHERE, "RELAY_HEADERS": "", "SOVDEV_TRUSTED_NETWORK": "on"}
     for name in variable_names():
         assert isinstance(read_settings({**everything, name: text}), Settings), name
+
+
+@pytest.mark.parametrize("value", ["1e300", "9" * 18])
+def test_no_wait_is_longer_than_python_can_wait(value: str) -> None:
+    names = {name for name in variable_names() if "TIMEOUT" in name or "INTERVAL" in name}
+    everything = {**ELSEWHERE, "RELAY_HEADERS": "", "SOVDEV_TRUSTED_NETWORK": "on"}
+    settings = read_settings({**everything, **dict.fromkeys(names, value)})
+    lipservice = settings.sampling.lipservice if settings.sampling else None
+    seconds = [
+        getattr(part, field)
+        for part in (settings, settings.otlp, settings.otlp.logs, settings.relay, lipservice)
+        for field in getattr(part, "__dataclass_fields__", ())
+        if field.endswith("_seconds")
+    ]
+    assert len(seconds) == 9
+    assert max(seconds) == MAX_SECONDS < min(threading.TIMEOUT_MAX, 2**31 / 1000)
+    with socket.socket() as sock:
+        for timeout in seconds:
+            sock.settimeout(timeout)
 
 
 def test_a_level_of_thousands_of_digits_is_not_usable() -> None:

@@ -2,7 +2,6 @@
 
 import atexit
 import logging
-import math
 import os
 import time
 from collections.abc import Callable
@@ -16,7 +15,7 @@ from sovdev_logger._sampling.filter import AdaptiveSampler
 from sovdev_logger._sampling.managed import ManagedSampler, start_sampler
 from sovdev_logger._sampling.process import process_sampler, set_process_sampler
 from sovdev_logger._settings.endpoint import is_network_trusted
-from sovdev_logger._settings.reader import EnvironmentReader, parse_whole_number
+from sovdev_logger._settings.reader import EnvironmentReader, parse_whole_number, usable_seconds
 from sovdev_logger._settings.sampling import (
     DEFAULT_MAX_PATTERNS,
     DEFAULT_PATTERN_REPORT_SECONDS,
@@ -243,9 +242,10 @@ def _checked_team(team_id: int | None) -> int:
 def _checked_seconds(name: str, value: float) -> float:
     if isinstance(value, bool) or not isinstance(value, (int, float)):
         raise TypeError(f"{name} must be a number of seconds, not {type(value).__name__}")
-    if not (math.isfinite(value) and value > 0):
+    seconds = usable_seconds(value)
+    if seconds is None:
         raise ValueError(f"{name} must be a positive number of seconds, not {value!r}")
-    return float(value)
+    return seconds
 
 
 def _checked_count(value: int) -> int:

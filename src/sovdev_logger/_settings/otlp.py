@@ -23,6 +23,7 @@ from sovdev_logger._settings.reader import (
     choice,
     parse_positive,
     parse_whole_number,
+    usable_seconds,
     variable,
 )
 
@@ -43,12 +44,12 @@ def _timeout(text: str) -> float | None:
     # The standard says milliseconds, Python's SDK has always read seconds: nobody means 10 ms.
     if milliseconds is None or milliseconds < _LARGEST_TIMEOUT_READ_AS_SECONDS:
         return milliseconds
-    return milliseconds / 1000
+    return usable_seconds(milliseconds / 1000)
 
 
 def _interval(text: str) -> float | None:
     milliseconds = parse_whole_number(text, 1)
-    return None if milliseconds is None else milliseconds / 1000
+    return None if milliseconds is None else usable_seconds(milliseconds / 1000)
 
 
 def _show_milliseconds(seconds: float) -> str:

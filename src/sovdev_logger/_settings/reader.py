@@ -15,6 +15,7 @@ T_co = TypeVar("T_co", covariant=True)
 S = TypeVar("S", bound="DataclassInstance")
 
 INT64_MAX: Final = 2**63 - 1
+MAX_SECONDS: Final = 24 * 24 * 60 * 60.0
 _FLAGS: Final = {
     **dict.fromkeys(("true", "1", "yes", "on"), True),
     **dict.fromkeys(("false", "0", "no", "off"), False),
@@ -142,6 +143,16 @@ def parse_whole_number(text: str, minimum: int = 0, maximum: int = INT64_MAX) ->
     return int(text) if minimum <= int(text) <= maximum else None
 
 
+def usable_seconds(value: object) -> float | None:
+    """Return a number of seconds, 24 days at most; None when it is not a positive, finite number.
+
+    Nothing waits longer: poll counts milliseconds in 32 bits, and locks raise an OverflowError.
+    """
+    if isinstance(value, bool) or not isinstance(value, (int, float)) or not value > 0:
+        return None
+    return None if value == math.inf else float(min(value, MAX_SECONDS))
+
+
 def parse_positive(text: str) -> float | None:
     """Return the positive, finite number that ``text`` is, None when it is none."""
     try:
@@ -206,6 +217,8 @@ TEXT: Final = Kind("a text", str)
 FLAG: Final = Kind(
     "true or false", lambda text: _FLAGS.get(text.lower()), lambda flag: str(flag).lower()
 )
-SECONDS: Final = Kind("a positive number of seconds", parse_positive, "{:g}".format)
+SECONDS: Final = Kind(
+    "a positive number of seconds", lambda text: usable_seconds(parse_positive(text)), "{:g}".format
+)
 READABLE_FILE: Final = Kind("a file that this user may read", _readable_file, is_strict=True)
 PATH: Final = Kind("a path whose home folder exists", _path)

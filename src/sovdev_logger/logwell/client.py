@@ -25,7 +25,7 @@ from sovdev_logger._settings.logwell import (
     LogwellSettings,
     check_logwell,
 )
-from sovdev_logger._settings.reader import EnvironmentReader
+from sovdev_logger._settings.reader import EnvironmentReader, usable_seconds
 from sovdev_logger.logwell._core import Callbacks, Core, OnError, OnFlush
 from sovdev_logger.logwell.errors import INVALID_CONFIG, LogwellError
 
@@ -284,10 +284,8 @@ def _settings(config: _Config) -> LogwellSettings:
     _check_whole("batch_size", config.batch_size, 1, MAX_BATCH_SIZE)
     _check_whole("max_queue_size", config.max_queue_size, 1, MAX_QUEUE_SIZE)
     _check_whole("max_retries", config.max_retries, 0, MAX_RETRIES)
-    for name in ("flush_interval", "timeout"):
-        value = getattr(config, name)
-        if isinstance(value, bool) or not isinstance(value, (int, float)) or not value > 0:
-            raise _invalid(f"{name} must be a positive number of seconds")
+    flush_interval = _checked_seconds("flush_interval", config.flush_interval)
+    timeout = _checked_seconds("timeout", config.timeout)
     for name in ("on_error", "on_flush"):
         if not (getattr(config, name) is None or isinstance(getattr(config, name), Callable)):  # type: ignore[arg-type]
             raise _invalid(f"{name} must be callable")
@@ -299,10 +297,10 @@ def _settings(config: _Config) -> LogwellSettings:
                 url=config.endpoint,
                 api_key=config.api_key,
                 batch_size=config.batch_size,
-                flush_interval_seconds=config.flush_interval,
+                flush_interval_seconds=flush_interval,
                 queue_size=config.max_queue_size,
                 max_retries=config.max_retries,
-                timeout_seconds=config.timeout,
+                timeout_seconds=timeout,
                 trusted_network=is_network_trusted(
                     EnvironmentReader(os.environ), config.trusted_network
                 ),
@@ -315,6 +313,13 @@ def _settings(config: _Config) -> LogwellSettings:
 def _check_whole(name: str, value: object, minimum: int, maximum: int) -> None:
     if isinstance(value, bool) or not isinstance(value, int) or not minimum <= value <= maximum:
         raise _invalid(f"{name} must be a whole number, {minimum} to {maximum}")
+
+
+def _checked_seconds(name: str, value: object) -> float:
+    seconds = usable_seconds(value)
+    if seconds is None:
+        raise _invalid(f"{name} must be a positive number of seconds")
+    return seconds
 
 
 def _invalid(message: str) -> LogwellError:
