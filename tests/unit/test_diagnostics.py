@@ -5,8 +5,13 @@ from collections.abc import Iterator
 
 import pytest
 
-from sovdev_logger import sovdev_test_otlp_connection, sovdev_validate_config
+from sovdev_logger import (
+    sovdev_test_connection,
+    sovdev_test_otlp_connection,
+    sovdev_validate_config,
+)
 from sovdev_logger._api import connection_check, diagnostics
+from sovdev_logger._api.connection_check import ConnectionResult
 from support.otlp_receiver import OtlpReceiver
 
 
@@ -142,3 +147,35 @@ def test_an_error_inside_is_the_answer(
 
     monkeypatch.setattr(connection_check, "_check_otlp", fail)
     assert "ZeroDivisionError" in sovdev_test_otlp_connection().logs.message
+
+
+def test_a_report_shows_no_credential_and_no_control(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("OTEL_EXPORTER_OTLP_ENDPOINT", "https://bob:s3cret@host/v1?api_key=s3cret")
+    monkeypatch.setenv("OTEL_RESOURCE_ATTRIBUTES", "team=a,db_password=s3cret\x1b[2J\u202e\r\nb=c")
+    monkeypatch.setenv("LOGWELL_ENDPOINT", "ftp://bob:s3cret@host\r\nforged")
+    monkeypatch.setenv("LOGWELL_API_KEY", "s3cret")
+    monkeypatch.setenv("LOG_TO_FILE", "https://bob:s3cret@host\x1b[2J\u2028")
+    report = sovdev_validate_config()
+    shown = [*report.settings.values(), *report.missing, *report.doubtful]
+    assert report.settings["OTEL_EXPORTER_OTLP_ENDPOINT"] == (
+        "https://bob:[REDACTED]@host/v1?api_key=[REDACTED]"
+    )
+    assert [line for line in shown if "s3cret" in line or not line.isprintable()] == []
+
+
+def test_a_result_shows_no_credential_and_no_control(monkeypatch: pytest.MonkeyPatch) -> None:
+    def fails(*_: object) -> ConnectionResult:
+        raise OSError("cannot resolve Bearer s3cret\r\n\x1b[2J\u202e https://bob:s3cret@host")
+
+    monkeypatch.setenv("OTEL_EXPORTER_OTLP_ENDPOINT", "http://localhost:1/v1?api_key=s3cret")
+    monkeypatch.setenv("LOGWELL_ENDPOINT", "http://localhost:1/v1?api_key=s3cret")
+    monkeypatch.setenv("LOGWELL_API_KEY", "s3cret")
+    logwell = sovdev_test_connection("logwell")
+    monkeypatch.setattr(connection_check, "_check_otlp", fails)
+    report = sovdev_test_otlp_connection()
+    for result in (logwell, report.logs):
+        for text in (result.endpoint or "", result.message):
+            assert "s3cret" not in text
+            assert text.isprintable()
+    assert report.logs.endpoint == "http://localhost:1/v1?api_key=[REDACTED]"
+    assert "Bearer [REDACTED]" in report.logs.message

@@ -111,3 +111,11 @@ def test_a_warning_is_redacted(text: str, shown: str, capsys: pytest.CaptureFixt
     assert shown in warned
     assert shown in recorded
     assert shown in notice_line(text)
+
+
+def test_a_credential_is_redacted_before_the_cut() -> None:
+    text = f"{'x' * 90} https://bob:hunter2secret@host/v1 {'y ' * 10_000}"
+    for limit in range(80, 140):
+        line = notice_line(text, limit)
+        assert len(line) <= limit
+        assert "hunter" not in line

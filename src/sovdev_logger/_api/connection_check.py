@@ -9,6 +9,7 @@ from functools import partial
 from typing import Final
 from urllib.parse import urlsplit
 
+from sovdev_logger._safety.one_line import notice_line
 from sovdev_logger._settings.endpoint import HttpEndpoint
 from sovdev_logger._settings.otlp import SIGNALS
 from sovdev_logger._settings.service import Settings, read_settings
@@ -92,7 +93,7 @@ def sovdev_test_connection(
     check = _CHECKS.get(output)
     if check is None:
         raise ValueError(f"no output {output!r} can be tested: known are {', '.join(_CHECKS)}")
-    return _timed(check, read_settings(os.environ), timeout)
+    return _in_one_line(_timed(check, read_settings(os.environ), timeout))
 
 
 def sovdev_test_otlp_connection(timeout: float = DEFAULT_TIMEOUT_SECONDS) -> ConnectionReport:
@@ -124,7 +125,8 @@ def sovdev_test_otlp_connection(timeout: float = DEFAULT_TIMEOUT_SECONDS) -> Con
         thread.start()
     for thread in threads:
         thread.join(max(0.0, deadline - time.monotonic()))
-    return ConnectionReport(**results.copy())
+    answers = results.copy()
+    return ConnectionReport(**{signal: _in_one_line(each) for signal, each in answers.items()})
 
 
 _Check = Callable[[Settings, float], ConnectionResult]
@@ -134,6 +136,12 @@ def _timed(check: _Check, settings: Settings, timeout: float) -> ConnectionResul
     started = time.monotonic()
     result = check(settings, timeout)
     return replace(result, elapsed_seconds=time.monotonic() - started)
+
+
+def _in_one_line(result: ConnectionResult) -> ConnectionResult:
+    """Return a result without credentials and control characters: it quotes server and setting."""
+    endpoint = result.endpoint and notice_line(result.endpoint)
+    return replace(result, endpoint=endpoint, message=notice_line(result.message))
 
 
 def _off(settings: Settings, output: str, variable: str) -> ConnectionResult:
@@ -227,7 +235,9 @@ def _check_relay(settings: Settings, timeout: float) -> ConnectionResult:
         target: try_to_open(target, settings.relay, timeout) for target in settings.relay.targets
     }
     failures = {target: status for target, status in statuses.items() if status is not None}
-    details = "; ".join(f"{target}: {str(status)[:300]}" for target, status in failures.items())
+    details = "; ".join(
+        f"{target}: {notice_line(str(status), 300)}" for target, status in failures.items()
+    )
     codes = [status.code for status in failures.values()]
     if not TURNED_AWAY_CODES.issuperset(codes):
         advice = "check RELAY_TARGETS and the RELAY_TLS variables"

@@ -6,6 +6,8 @@ from dataclasses import dataclass, field
 from difflib import get_close_matches
 from typing import Final
 
+from sovdev_logger._safety.one_line import notice_line, one_line
+from sovdev_logger._safety.redaction import redact_text
 from sovdev_logger._settings.service import Settings, read_settings
 from sovdev_logger._settings.variables import variable_names
 
@@ -18,7 +20,7 @@ class ConfigReport:
     """The result of ``sovdev_validate_config``.
 
     Attributes:
-        settings: The variables that are set; header values are not shown.
+        settings: The variables that are set; each is one line without credentials.
         missing: Settings that most services want and that are not set, one sentence each.
         doubtful: Settings that are probably mistakes, one sentence each.
     """
@@ -43,7 +45,8 @@ def sovdev_validate_config() -> ConfigReport:
     try:
         return _report(os.environ)
     except Exception as error:  # noqa: BLE001 - a check that fails is an answer too
-        return ConfigReport(doubtful=(f"the environment could not be checked: {error!r}",))
+        problem = notice_line(f"the environment could not be checked: {error!r}")
+        return ConfigReport(doubtful=(problem,))
 
 
 def _report(environ: Mapping[str, str]) -> ConfigReport:
@@ -51,17 +54,22 @@ def _report(environ: Mapping[str, str]) -> ConfigReport:
     known = variable_names()
     return ConfigReport(
         settings={
-            name: "(set, not shown)" if name.endswith(_HIDDEN) else value
+            name: "(set, not shown)" if name.endswith(_HIDDEN) else one_line(redact_text(value))
             for name, value in sorted(environ.items())
             if value and (name in known or name.startswith("OTEL_"))
         },
-        missing=tuple(_missing(environ, settings)),
-        doubtful=(
+        missing=_lines(*_missing(environ, settings)),
+        doubtful=_lines(
             *(problem.message for problem in settings.problems),
             *_misspelt(environ, known),
             *_contradictions(settings),
         ),
     )
+
+
+def _lines(*problems: str) -> tuple[str, ...]:
+    """Return problems as lines without credentials: they quote what the variables hold."""
+    return tuple(map(notice_line, problems))
 
 
 def _missing(environ: Mapping[str, str], settings: Settings) -> list[str]:

@@ -7,6 +7,7 @@ from typing import Final
 from urllib.parse import urlsplit
 
 from sovdev_logger._delivery.protobuf import read_fields
+from sovdev_logger._safety.one_line import notice_line
 from sovdev_logger._settings.endpoint import HttpEndpoint, unusable_tls_file
 
 SPEAKS_HTTP_2: Final = "the server speaks HTTP/2, as gRPC does, instead of HTTP/1.1"
@@ -31,7 +32,7 @@ def server_reason(body: bytes) -> str:
         text = _json_message(body)
     if text is None:
         text = "" if body.lstrip().startswith(b"<") else body.decode("utf-8", "replace")
-    words = " ".join(text[: 2 * _SHOWN_CHARACTERS].split())
+    words = notice_line(text, 2 * _SHOWN_CHARACTERS)
     return words if len(words) <= _SHOWN_CHARACTERS else f"{words[: _SHOWN_CHARACTERS - 1]}…"
 
 
@@ -63,7 +64,7 @@ def describe(error: Exception) -> str:
     text, message = str(error), error.args[-1] if error.args else None
     if type(error).__module__.startswith("urllib3.") and isinstance(message, str):
         text = message.removeprefix(f"{getattr(error, 'conn', None)}: ")
-    return (text or type(error).__name__)[:_SHOWN_CHARACTERS]
+    return notice_line(text or type(error).__name__, _SHOWN_CHARACTERS)
 
 
 def tls_advice(error: Exception, target: HttpEndpoint) -> str | None:

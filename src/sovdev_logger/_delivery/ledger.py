@@ -9,6 +9,7 @@ from typing import Final
 
 from sovdev_logger._delivery.status import OutputStatus
 from sovdev_logger._runtime.turnstile import TurnstileCounts
+from sovdev_logger._safety.one_line import notice_line
 
 CLOSED: Final = "closed"
 QUEUE_FULL: Final = "queue full"
@@ -75,12 +76,12 @@ class Ledger:
 
     def fail(self, reason: str) -> None:
         """Record a failed attempt: the output is not healthy."""
-        self._last_error = (reason, time.time())
+        self._last_error = (notice_line(reason), time.time())
         self.is_healthy = False
 
     def record_loss(self, reason: str) -> None:
         """Record a loss that does not affect the health of the output."""
-        self._last_error = (reason, time.time())
+        self._last_error = (notice_line(reason), time.time())
 
     def succeed(self) -> None:
         """Record a successful attempt: the output is healthy."""

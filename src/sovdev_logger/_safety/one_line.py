@@ -7,7 +7,7 @@ here. JSON needs no such step for what ends a line: its encoder escapes that.
 import re
 from typing import Final
 
-from sovdev_logger._safety.redaction import redact_text
+from sovdev_logger._safety.redaction import head, redact_text
 
 _UNSAFE: Final = re.compile(
     "[\x00-\x1f\x7f-\x9f"  # C0, DEL and C1: line ends, ESC, CSI
@@ -35,9 +35,14 @@ def one_line(text: str) -> str:
     return text if text.isascii() and text.isprintable() else _UNSAFE.sub(_escaped, text)
 
 
-def notice_line(text: str) -> str:
-    """Return a text of our own as one redacted line; it may quote a server or a setting."""
-    return one_line(redact_text(" ".join(text.split())))
+def notice_line(text: str, max_characters: int | None = None) -> str:
+    """Return a text of our own as one redacted line; it may quote a server or a setting.
+
+    Redacted before it is cut, so that no half of a credential remains unrecognised.
+    """
+    if max_characters is not None:
+        text = head(text, max_characters)
+    return one_line(redact_text(" ".join(text.split())))[:max_characters]
 
 
 def traceback_lines(text: str) -> str:

@@ -9,6 +9,7 @@ from collections.abc import Iterable, Sequence
 from itertools import chain, islice
 from pathlib import Path
 
+from sovdev_logger._safety.one_line import notice_line
 from sovdev_logger._sampling.explain import Explanation, explain, format_table, service_name_in
 from sovdev_logger._sampling.lipservice_client import fetch_policy
 from sovdev_logger._sampling.policy import LOCAL_DEFAULTS, Policy, PolicyError, parse_policy
@@ -28,7 +29,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
             with Path(parsed.file).open("rb") as lines:
                 explanation = _explanation(lines, parsed)
     except (OSError, PolicyError) as error:
-        sys.stderr.write(f"explain: {error}\n")
+        sys.stderr.write(f"{notice_line(f'explain: {error}')}\n")
         return 2
     text = format_table(explanation, parsed.rows, shutil.get_terminal_size((120, 24)).columns)
     sys.stdout.write(f"{text}\n")

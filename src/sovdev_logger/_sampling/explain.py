@@ -9,6 +9,7 @@ from typing import Final
 from sovdev_logger._entry.levels import INFO, Level, find_level
 from sovdev_logger._entry.log_types import JOB_STATUS
 from sovdev_logger._entry.sample_rate import KEEP_ALL
+from sovdev_logger._safety.one_line import one_line
 from sovdev_logger._safety.sanitizer import Sanitizer
 from sovdev_logger._sampling.policy import Policy
 from sovdev_logger._sampling.signature import digest, pattern_of
@@ -90,7 +91,7 @@ def format_table(explanation: Explanation, rows: int, width: int) -> str:
     lines = [f"{'volume':>7} {'entries':>9} {'kept':>9} {'kept':>6}  pattern"]
     room = max(20, width - len(lines[0]) + len("pattern"))
     for volume in explanation.patterns[:rows]:
-        text = sanitizer.text(volume.pattern)
+        text = one_line(sanitizer.text(volume.pattern))
         text = text if len(text) <= room else f"{text[: room - 1]}…"
         lines.append(
             f"{volume.size_bytes / total:>7.1%} {volume.count:>9,} {volume.kept:>9,.0f} "
@@ -100,11 +101,12 @@ def format_table(explanation: Explanation, rows: int, width: int) -> str:
     if hidden > 0:
         lines.append(f"{'':>7} and {hidden:,} more patterns")
     policy = explanation.policy
+    origin = one_line(policy.generated_by)
     lines += [
         "",
         f"{explanation.count:,} entries, {explanation.size_bytes:,} bytes, "
         f"{len(explanation.patterns):,} patterns.",
-        f"Policy {policy.version} ({policy.generated_by}) keeps {explanation.kept:,.0f} entries "
+        f"Policy {policy.version} ({origin}) keeps {explanation.kept:,.0f} entries "
         f"and saves {explanation.saved_share:.1%} of the volume.",
     ]
     return "\n".join(lines)

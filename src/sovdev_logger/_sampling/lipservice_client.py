@@ -19,6 +19,7 @@ from sovdev_logger._delivery.worker_thread import FlushRequest, Message, Stop, W
 from sovdev_logger._runtime.fork import Phase, register_for_fork
 from sovdev_logger._runtime.selflog import warn_once, warn_throttled
 from sovdev_logger._safety.json_encoding import dumps
+from sovdev_logger._safety.one_line import notice_line
 from sovdev_logger._sampling.policy import Policy, PolicyError, parse_policy
 from sovdev_logger._sampling.sampler import Report, Sampler
 from sovdev_logger._settings.endpoint import HttpEndpoint
@@ -201,7 +202,7 @@ class LipServiceClient:
         why = ""
         if answer is not None:
             why = f" ({answer.error or f'HTTP {answer.status}'})"
-        self.last_error = f"LipService {what}{why}"[:_SHOWN_CHARACTERS]
+        self.last_error = notice_line(f"LipService {what}{why}", _SHOWN_CHARACTERS)
         if self._report_deadline is None:
             warn_throttled(
                 "lipservice",

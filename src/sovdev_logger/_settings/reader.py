@@ -7,6 +7,8 @@ from dataclasses import MISSING, field, fields
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, Generic, NamedTuple, TypeVar
 
+from sovdev_logger._safety.redaction import redact_head
+
 if TYPE_CHECKING:
     from _typeshed import DataclassInstance
 
@@ -131,6 +133,7 @@ class EnvironmentReader:
 
 
 def _unusable(name: str, value: str, expected: str) -> str:
+    value = redact_head(value, _SHOWN_CHARACTERS)
     shown = value if len(value) <= _SHOWN_CHARACTERS else f"{value[:_SHOWN_CHARACTERS]}…"
     return f"{name}={shown!r} is not usable: expected {expected}"
 

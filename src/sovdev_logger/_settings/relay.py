@@ -4,6 +4,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from typing import Final
 
+from sovdev_logger._safety.one_line import notice_line
 from sovdev_logger._settings.endpoint import (
     TlsConfig,
     credentials_among,
@@ -35,7 +36,7 @@ def _targets(text: str) -> tuple[str, ...]:
     for target in targets:
         host, colon, port = target.rpartition(":")
         if not (colon and host and parse_whole_number(port, 1, _MAX_PORT)):
-            raise ValueError(f"RELAY_TARGETS holds {target[:80]!r}: expected host:port")
+            raise ValueError(f"RELAY_TARGETS holds {notice_line(target, 80)!r}: expected host:port")
     return targets
 
 

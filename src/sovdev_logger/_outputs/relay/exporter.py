@@ -15,6 +15,7 @@ from sovdev_logger._outputs.relay.grpc_connection import CallStatus, GrpcConnect
 from sovdev_logger._outputs.relay.messages import envelope
 from sovdev_logger._outputs.relay.stream import RelayStream
 from sovdev_logger._runtime.selflog import warn_throttled
+from sovdev_logger._safety.one_line import notice_line
 from sovdev_logger._settings.relay import RelaySettings
 
 TURNED_AWAY_CODES: Final = frozenset(
@@ -98,9 +99,10 @@ class RelayExporter:
         is_about_us = status.code in TURNED_AWAY_CODES or any(word in reason for word in _TLS_WORDS)
         if is_about_us:
             pause = TURNED_AWAY_PAUSE_SECONDS
+            shown = notice_line(reason, 200)
             warn_throttled(
                 f"relay:{self._target}",
-                f"the relay at {self._target} turns us away ({reason[:200]}); this is not an "
+                f"the relay at {self._target} turns us away ({shown}); this is not an "
                 f"outage. {self.advice}",
             )
         return SendResult(
@@ -108,7 +110,7 @@ class RelayExporter:
             delivered=delivered,
             settled=settled,
             retry_after_seconds=pause,
-            reason=reason[:120],
+            reason=notice_line(reason, 120),
             may_have_arrived=stream.has_sent and not is_about_us,
         )
 

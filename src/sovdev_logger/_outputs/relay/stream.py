@@ -20,6 +20,7 @@ from sovdev_logger._outputs.relay.messages import (
     open_envelope,
     read_acknowledgement,
 )
+from sovdev_logger._safety.one_line import notice_line
 from sovdev_logger._settings.relay import RelaySettings
 
 METHOD: Final = "/electrician.RelayService/StreamReceive"
@@ -168,4 +169,4 @@ class RelayStream:
         self._errors += errors
         self._ok += min(ok, newly - errors)
         if not ack.success:
-            self.rejection = ack.message[:120]
+            self.rejection = notice_line(ack.message, 120)
