@@ -540,3 +540,24 @@ def test_without_file_locks_rotation_still_works(
     for number in range(4):
         small.write(f"number {number}")
     assert small.messages() == ["number 3"]
+
+
+@pytest.mark.parametrize("variable", ["LOG_FILE_PATH", "ERROR_LOG_PATH"])
+@pytest.mark.parametrize(
+    ("number", "advice"),
+    [
+        (errno.ENOSPC, "make room on the disk (see df and df -i), or set {}."),
+        (errno.EACCES, "give the process the right to write there, or set {}."),
+        (errno.EISDIR, "check {}."),
+    ],
+)
+def test_a_warning_names_the_file_its_variable_and_the_fix(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], variable: str, number: int, advice: str
+) -> None:
+    settings = FileSettings(tmp_path / "app.log", 0, 0, variable)
+    handler = JsonFileHandler(settings, lambda _: None)
+    error = OSError(number, os.strerror(number))
+    handler.report(error)
+    handler.close()
+    expected = f"cannot write {tmp_path}/app.log: {error.strerror}; {advice.format(variable)}"
+    assert expected in capsys.readouterr().err

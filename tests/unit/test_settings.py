@@ -32,6 +32,10 @@ def test_defaults_with_an_empty_environment() -> None:
     assert (settings.file.max_bytes, settings.file.backup_count) == (52428800, 5)
     assert settings.error_file is not None
     assert settings.error_file.path == Path("logs/error.log")
+    assert (settings.file.variable, settings.error_file.variable) == (
+        "LOG_FILE_PATH",
+        "ERROR_LOG_PATH",
+    )
     assert (settings.error_file.max_bytes, settings.error_file.backup_count) == (10485760, 3)
     assert not settings.otlp.enabled
     assert settings.problems == ()

@@ -95,6 +95,7 @@ class JsonFileHandler(OutputHandler):
         self.formatter: logging.Formatter = EntryFormatter()
         self._own_formatter = self.formatter
         self._path_text = str(self.path)
+        self._variable = settings.variable
         self._max_bytes = settings.max_bytes if settings.backup_count else 0
         self._limit: float = _NO_LIMIT
         self._careful_from: float = _NO_LIMIT
@@ -150,8 +151,8 @@ class JsonFileHandler(OutputHandler):
         reason = in_few_words(error)
         warn_once(
             f"file:{self._path_text}:{reason}",
-            f"cannot write {self._path_text}: {reason}; {_advice(error)} Entries go on to the "
-            "other outputs, and to this file as soon as it can be written.",
+            f"cannot write {self._path_text}: {reason}; {_advice(error, self._variable)} "
+            "Entries go on to the other outputs, and to this file as soon as it can be written.",
         )
         return reason
 
@@ -311,8 +312,9 @@ class JsonFileHandler(OutputHandler):
         reason = in_few_words(error)
         warn_once(
             f"file:{self._path_text}:{refused}:{reason}",
-            f"{self._path_text} cannot be {refused}: {reason}; {_advice(error)} Nothing is lost: "
-            "entries go into the open file, also over its limit, until this works again.",
+            f"{self._path_text} cannot be {refused}: {reason}; {_advice(error, self._variable)} "
+            "Nothing is lost: entries go into the open file, also over its limit, until this works "
+            "again.",
         )
 
     def _close_descriptor(self) -> None:
@@ -326,20 +328,20 @@ class JsonFileHandler(OutputHandler):
             warn_once(
                 f"file:{self._path_text}:close:{reason}",
                 f"closing {self._path_text} failed: {reason}; the last lines before that may be "
-                f"missing. {_advice(error)}",
+                f"missing. {_advice(error, self._variable)}",
             )
 
 
-def _advice(error: Exception) -> str:
+def _advice(error: Exception, variable: str) -> str:
     number = error.errno if isinstance(error, OSError) else None
     if number in {errno.ENOSPC, errno.EDQUOT}:
-        return "make room on the disk (see df and df -i)."
+        return f"make room on the disk (see df and df -i), or set {variable}."
     if number in {errno.EACCES, errno.EPERM, errno.EROFS}:
-        return "give the process the right to write there, or set LOG_FILE_PATH."
+        return f"give the process the right to write there, or set {variable}."
     if number in {errno.EMFILE, errno.ENFILE}:
         return "close what the process no longer needs, or raise its limit of open files."
     if number in NO_LOCKS:
         return "this file system has no file locks: let logrotate or the like rotate the file."
     if number in {errno.EPIPE, errno.ETIMEDOUT}:
         return "start what reads it."
-    return "check LOG_FILE_PATH and ERROR_LOG_PATH."
+    return f"check {variable}."

@@ -81,6 +81,7 @@ class FileSettings:
     path: Path
     max_bytes: int
     backup_count: int
+    variable: str = LOG_FILE_PATH.name
 
 
 @dataclass(frozen=True, slots=True)
@@ -154,4 +155,4 @@ def _file(
 ) -> FileSettings | None:
     if not env.read(TO_FILE):
         return None
-    return FileSettings(env.read(path), env.read(size), env.read(count))
+    return FileSettings(env.read(path), env.read(size), env.read(count), path.name)

@@ -45,7 +45,7 @@ class Notices:
             f"spool-read:{self._name}:{reason}",
             f"cannot read {self._name} in the spool {self._folder} now: {reason}; they stay there "
             "and are tried again until they can be read. Check the disk, its permissions, and the "
-            "limit of open files.",
+            "limit of open files, or set SOVDEV_SPOOL_DIR to a folder of this user.",
         )
 
     def cannot_set_aside(self, error: OSError) -> None:
