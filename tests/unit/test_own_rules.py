@@ -52,6 +52,7 @@ def detecting(*names: str) -> Made:
         ({"personnr": None, "person_nr": True}, {"personnr": None, "person_nr": True}),
         ({"personnrs": "1", "x_personnr": "2"}, {"personnrs": "1", "x_personnr": "2"}),
         ([("personnr", "1")], [["personnr", "[REDACTED]"]]),
+        ([(b"personnr", b"1")], [["personnr", "[REDACTED]"]]),
         ({"customer": {"name": "Ola"}}, {"customer": {"name": "[REDACTED]"}}),
         ({"customer": [{"name": "Ola"}]}, {"customer": [{"name": "[REDACTED]"}]}),
         ({"product": {"name": "Ola"}}, {"product": {"name": "Ola"}}),

@@ -12,6 +12,7 @@ from dataclasses import dataclass, field
 from typing import Any, Final
 
 from sovdev_logger._safety.detectors import Detector
+from sovdev_logger._safety.json_values import describe
 from sovdev_logger._safety.json_walk import MARK_BYTES, JsonWalk
 from sovdev_logger._safety.redaction import REDACTED, is_sensitive_key
 from sovdev_logger._safety.sanitizer import Count, Sanitizer
@@ -216,14 +217,15 @@ class _OwnWalk(JsonWalk):
             self._is_pseudonymous = was_pseudonymous
 
     def _sequence(self, items: Any) -> list[Any]:
-        if type(items) is tuple and len(items) == 2 and isinstance(items[0], str):  # noqa: PLR2004
-            kind = self._rules.kind((*self._path, items[0]))
+        if type(items) is tuple and len(items) == 2 and isinstance(items[0], (str, bytes)):  # noqa: PLR2004
+            name = items[0] if isinstance(items[0], str) else items[0].decode("latin-1")
+            kind = self._rules.kind((*self._path, name))
             if kind == "allow":
                 return super()._sequence(list(items))
             if kind is not None and not (items[1] is None or isinstance(items[1], bool)):
                 self._count(kind, 1)
                 is_pseudonym = kind == "pseudonym"
-                value = self._rules.pseudonym(str(items[1])) if is_pseudonym else REDACTED
+                value = self._rules.pseudonym(_text_of(items[1])) if is_pseudonym else REDACTED
                 items = (items[0], value)
         return super()._sequence(items)
 
@@ -270,6 +272,10 @@ class _OwnWalk(JsonWalk):
 
     def _redacted(self, text: str, limit: int) -> str:
         return super()._redacted(self._rules.text(text, self._count), limit)
+
+
+def _text_of(value: object) -> str:
+    return value.decode("latin-1") if isinstance(value, bytes) else describe(value, str)
 
 
 def _plain_name(name: str) -> str:

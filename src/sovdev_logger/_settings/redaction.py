@@ -28,30 +28,30 @@ def _are_short(names: tuple[str, ...]) -> bool:
 
 NAMES: Final = Kind("names, comma-separated", _names)
 
-KEYS: Final[Variable[tuple[str, ...]]] = Variable("SOVDEV_REDACT_KEYS", NAMES, ())
+KEYS: Final[Variable[tuple[str, ...] | None]] = Variable("SOVDEV_REDACT_KEYS", NAMES, None)
 """Keys whose values are replaced; a name with a dot is the end of a path."""
 
 FILE: Final = Variable("SOVDEV_REDACT_FILE", PATH, None)
 """A JSON file with ``keys``, ``patterns`` and ``allow``."""
 
-ALLOW: Final[Variable[tuple[str, ...]]] = Variable("SOVDEV_REDACT_ALLOW", NAMES, ())
+ALLOW: Final[Variable[tuple[str, ...] | None]] = Variable("SOVDEV_REDACT_ALLOW", NAMES, None)
 """Keys that are never redacted for their name."""
 
-PSEUDONYM_KEYS: Final[Variable[tuple[str, ...]]] = Variable(
-    "SOVDEV_REDACT_PSEUDONYM_KEYS", NAMES, ()
+PSEUDONYM_KEYS: Final[Variable[tuple[str, ...] | None]] = Variable(
+    "SOVDEV_REDACT_PSEUDONYM_KEYS", NAMES, None
 )
 """Keys whose values become pseudonyms: the same value, the same token in every process."""
 
 PSEUDONYM_KEY: Final = Variable("SOVDEV_REDACT_PSEUDONYM_KEY", TEXT, None)
 """The secret that pseudonyms are made with, at least 16 characters; never printed."""
 
-DETECT: Final[Variable[tuple[str, ...]]] = Variable(
+DETECT: Final[Variable[tuple[str, ...] | None]] = Variable(
     "SOVDEV_REDACT_DETECT",
     Kind(
         f"some of {', '.join(DETECTOR_NAMES)}",
         lambda text: names if set(names := _names(text) or ("",)) <= {*DETECTOR_NAMES} else None,
     ),
-    (),
+    None,
 )
 """What is looked for in every text; ``phone`` needs the extra ``phone``."""
 
@@ -60,8 +60,8 @@ def read_redaction(env: EnvironmentReader) -> Rules | None:
     """Return the user's rules, None where there are none."""
     content = _file_content(env)
     key = env.read(PSEUDONYM_KEY)
-    pseudonym_keys = env.read(PSEUDONYM_KEYS)
-    keys = (*env.read(KEYS), *content["keys"])
+    pseudonym_keys = env.read(PSEUDONYM_KEYS) or ()
+    keys = (*(env.read(KEYS) or ()), *content["keys"])
     if pseudonym_keys and (key is None or len(key) < _MIN_KEY_CHARACTERS):
         env.report(
             PSEUDONYM_KEY.name,
@@ -73,7 +73,7 @@ def read_redaction(env: EnvironmentReader) -> Rules | None:
     rules = Rules(
         keys=keys,
         patterns=content["patterns"],
-        allow=(*env.read(ALLOW), *content["allow"]),
+        allow=(*(env.read(ALLOW) or ()), *content["allow"]),
         pseudonym_keys=pseudonym_keys,
         pseudonym_key=key if pseudonym_keys else None,
         detectors=_detectors(env),
@@ -83,7 +83,7 @@ def read_redaction(env: EnvironmentReader) -> Rules | None:
 
 def _detectors(env: EnvironmentReader) -> dict[str, Detector]:
     detectors = {}
-    chosen = env.read(DETECT)
+    chosen = env.read(DETECT) or ()
     for name in (name for name in DETECTOR_NAMES if name in chosen):
         try:
             detectors[name] = make_detector(name)
