@@ -200,9 +200,9 @@ def test_a_closed_handler_opens_again_with_the_next_entry(log: Log) -> None:
 def test_a_descriptor_that_became_somebody_elses_is_left_alone(log: Log, tmp_path: Path) -> None:
     log.write("before")
     number = log.handler._descriptor
-    os.close(number)  # as a program that turns into a daemon does
-    other = os.open(tmp_path / "other", os.O_WRONLY | os.O_CREAT)
-    assert other == number
+    low = os.open(tmp_path / "other", os.O_WRONLY | os.O_CREAT)
+    other = os.dup2(low, number)  # closes ours, as a program that turns into a daemon does
+    os.close(low)
     try:
         log.write("after")
         assert log.messages() == ["before", "after"]
@@ -210,6 +210,27 @@ def test_a_descriptor_that_became_somebody_elses_is_left_alone(log: Log, tmp_pat
         os.fstat(other)
     finally:
         os.close(other)
+
+
+def test_a_closed_descriptor_costs_no_line(log: Log) -> None:
+    log.write("before")
+    os.close(log.handler._descriptor)
+    log.write("at once", step_ns=1)
+    log.write("then", step_ns=1)
+    assert log.messages() == ["before", "at once", "then"]
+    assert log.handler.status().dropped == 0
+
+
+def test_close_leaves_a_number_that_became_somebody_elses(log: Log, tmp_path: Path) -> None:
+    log.write("before")
+    number = log.handler._descriptor
+    with (tmp_path / "other").open("wb") as other:
+        os.dup2(other.fileno(), number)
+    try:
+        log.handler.close()
+        os.write(number, b"still open")
+    finally:
+        os.close(number)
 
 
 def test_a_bad_descriptor_costs_nothing_after_the_next_look(log: Log) -> None:

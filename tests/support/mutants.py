@@ -32,6 +32,7 @@ from sovdev_logger._outputs.json_file import JsonFileHandler
 from sovdev_logger._outputs.otlp import exporter as otlp_exporter
 from sovdev_logger._runtime import (
     fork,
+    log_files,
     multiprocessing_exit,
     signal_handlers,
     stderr,
@@ -41,6 +42,10 @@ from sovdev_logger._runtime.file_locks import FileLock
 from sovdev_logger._runtime.own_lines import OwnLines
 from sovdev_logger._service import service
 from sovdev_logger._telemetry.span_scope import SpanScope
+
+
+def log_file_has_a_low_number() -> None:
+    log_files._with_high_number = log_files._beyond_standard_streams
 
 
 def file_loses_5_percent() -> None:

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Final
 from urllib.parse import urlsplit
 
 from sovdev_logger._delivery.failure_reasons import describe, tls_advice
+from sovdev_logger._runtime.descriptors import detach_unless_ours, identity
 from sovdev_logger._settings.endpoint import HttpEndpoint
 
 if TYPE_CHECKING:
@@ -90,6 +91,7 @@ class HttpTransport:
         parts = urlsplit(target.url)
         self._path = f"{parts.path or '/'}{f'?{parts.query}' if parts.query else ''}"
         self._connection: HTTPConnection | None = None
+        self._identity: tuple[int, int] | None = None
         self._is_connected = False
         # Here, not at the first post, which is in a thread: a fork meanwhile would leave the child
         # with a module that is never imported to its end. The codec is for the host's name.
@@ -136,7 +138,7 @@ class HttpTransport:
         """Cut the exchange that another thread is waiting for, if there is one."""
         connection = self._connection
         sock = connection.sock if connection is not None else None
-        if sock is not None:
+        if sock is not None and identity(sock.fileno()) == self._identity:
             with contextlib.suppress(OSError):
                 sock.shutdown(socket.SHUT_RDWR)
 
@@ -145,6 +147,7 @@ class HttpTransport:
         connection, self._connection = self._connection, None
         if connection is not None:
             with contextlib.suppress(Exception):
+                detach_unless_ours(connection.sock, self._identity)
                 connection.close()
 
     def reset_after_fork(self) -> None:
@@ -157,7 +160,7 @@ class HttpTransport:
         deadline = time.monotonic() + timeout
         connection = self._connected(timeout)
         self._is_connected = True
-        with _Watchdog(connection, deadline - time.monotonic()) as watchdog:
+        with _Watchdog(connection, self._identity, deadline - time.monotonic()) as watchdog:
             # A server that refuses a body may answer and close before it has read all of it.
             with contextlib.suppress(BrokenPipeError, ConnectionResetError):
                 connection.request(
@@ -183,15 +186,23 @@ class HttpTransport:
     def _connected(self, timeout: float) -> "HTTPConnection":
         """Return the kept connection if the server has not closed it, else a new one."""
         is_stale = time.monotonic() - self._used_at > self._max_idle_seconds
-        if self._connection is None or is_stale or not self._connection.is_connected:
+        connection = self._connection
+        if (
+            connection is None
+            or is_stale
+            or detach_unless_ours(connection.sock, self._identity)
+            or not connection.is_connected
+        ):
             self.close()
-            self._connection = self._new_connection()
-        self._connection.timeout = timeout
-        if self._connection.sock is None:
-            self._connection.connect()
+            connection = self._connection = self._new_connection()
+        connection.timeout = timeout
+        if connection.sock is None:
+            self._identity = None  # what a failed attempt leaves is closed as it is
+            connection.connect()
+            self._identity = identity(connection.sock.fileno()) if connection.sock else None
         else:
-            self._connection.sock.settimeout(timeout)
-        return self._connection
+            connection.sock.settimeout(timeout)
+        return connection
 
     def _new_connection(self) -> "HTTPConnection":
         target, parts = self._target, urlsplit(self._target.url)
@@ -226,9 +237,12 @@ class HttpExporter:
 class _Watchdog:
     """Cuts the connection at the deadline: a socket's own timeout starts anew with every byte."""
 
-    def __init__(self, connection: "HTTPConnection", timeout: float) -> None:
+    def __init__(
+        self, connection: "HTTPConnection", ours: tuple[int, int] | None, timeout: float
+    ) -> None:
         self.has_fired = False
         self._connection = connection
+        self._identity = ours
         self._timer = threading.Timer(max(0.0, timeout), self._cut)
         self._timer.daemon = True
 
@@ -243,7 +257,7 @@ class _Watchdog:
     def _cut(self) -> None:
         self.has_fired = True
         sock = self._connection.sock
-        if sock is not None:
+        if sock is not None and identity(sock.fileno()) == self._identity:
             with contextlib.suppress(OSError):
                 sock.shutdown(socket.SHUT_RDWR)
 

@@ -22,6 +22,7 @@ from sovdev_logger._outputs.rotation import (
     rotation_lock,
     shift_backups,
 )
+from sovdev_logger._runtime.descriptors import identity
 from sovdev_logger._runtime.file_locks import NO_LOCKS
 from sovdev_logger._runtime.log_files import (
     NEWLINE,
@@ -53,10 +54,9 @@ _RETRY_NS: Final = 1_000_000_000
 
 
 class EntryFormatter(BaseJsonFormatter):
-    """Formats a record as the compact JSON of its entry.
+    """Formats a record as the compact JSON of its entry, as a python-json-logger formatter.
 
-    A python-json-logger formatter, so it works on any handler; a record that never met the
-    service's outputs has no entry and is formatted by python-json-logger's own rules.
+    A record that never met the service's outputs has no entry and is formatted by its rules.
     """
 
     def format(self, record: logging.LogRecord) -> str:
@@ -103,7 +103,7 @@ class JsonFileHandler(OutputHandler):
         self._write = self._write_to_file = write
         self._descriptor = _CLOSED
         self._stream: LineStream | None = None
-        self._inode = 0
+        self._identity: tuple[int, int] | None = None
         self._size = 0
         self._checked_ns = NEVER_NS
         self._failed_ns = NEVER_NS
@@ -124,7 +124,14 @@ class JsonFileHandler(OutputHandler):
         if self._is_inside_line:
             line = NEWLINE + line
             size += 1
-        written = self._write(self._descriptor, line)
+        try:
+            written = self._write(self._descriptor, line)
+        except OSError as error:
+            if error.errno != errno.EBADF:
+                raise
+            self._check_path(entry.time_ns)  # the program closed all descriptors, as daemons do
+            line = NEWLINE + line if self._is_inside_line else line
+            size, written = len(line), self._write(self._descriptor, line)
         self._size += written
         if written != size:
             self._write_rest(line, written)
@@ -202,8 +209,8 @@ class JsonFileHandler(OutputHandler):
             if error.errno == errno.EBADF:
                 self._descriptor = _CLOSED
             return False
-        if ours.st_ino != self._inode:
-            # The process closed every descriptor, as daemons do: the number is no longer ours.
+        if (ours.st_dev, ours.st_ino) != self._identity:
+            # The program closed every descriptor and has the number now.
             self._descriptor = _CLOSED
             return False
         if ours.st_size != self._size:
@@ -220,8 +227,7 @@ class JsonFileHandler(OutputHandler):
     def _ends_inside_line(self, status: os.stat_result) -> bool | None:
         """Return whether the open file does; wait for the rest only until none came once.
 
-        Others may write piece by piece here, such as a program that prints dots. From then on an
-        empty line beside what another process is just writing is the lesser harm.
+        Others may write piece by piece here: then an empty line is the lesser harm.
         """
         is_inside = ends_inside_line(
             self._descriptor, self._path_text, status, waits=self._waits_for_rest
@@ -262,7 +268,7 @@ class JsonFileHandler(OutputHandler):
         self._has_waited_for_reader = False
         self._close_descriptor()
         self._descriptor = log.descriptor
-        self._inode, self._size = log.status.st_ino, log.status.st_size
+        self._identity, self._size = (log.status.st_dev, log.status.st_ino), log.status.st_size
         self._waits_for_rest = not log.is_own  # half a line there is what the program prints
         # Unknown counts as inside: an empty line harms less than two entries in one.
         self._is_inside_line = bool(self._size) and (
@@ -320,10 +326,9 @@ class JsonFileHandler(OutputHandler):
     def _close_descriptor(self) -> None:
         descriptor, self._descriptor = self._descriptor, _CLOSED
         self._checked_ns = NEVER_NS
-        if descriptor == _CLOSED:
-            return
-        error = close_descriptor(descriptor)
-        if error is not None:
+        if descriptor == _CLOSED or identity(descriptor) != self._identity:
+            return  # the program may have the number by now
+        if (error := close_descriptor(descriptor)) is not None:
             reason = in_few_words(error)
             warn_once(
                 f"file:{self._path_text}:close:{reason}",

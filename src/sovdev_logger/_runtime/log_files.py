@@ -5,13 +5,20 @@ import os
 import re
 import stat
 import time
+from contextlib import suppress
 from pathlib import Path
 from typing import Final, NamedTuple
+
+with suppress(ImportError):  # Windows
+    import fcntl
 
 NEWLINE: Final = b"\n"
 NO_READER: Final = "it has no reader"
 
 _LAST_STANDARD_DESCRIPTOR: Final = 2
+_FIRST_HIGH_DESCRIPTOR: Final = 500
+"""The system gives a program the lowest free number. One that closed all descriptors, ours too, and
+then opens its own files, gets none of ours up here: our next write fails and is repeated."""
 
 # Without O_NONBLOCK a named pipe that nobody reads would hold the caller. With O_NOCTTY a terminal
 # as log file does not become the process's own.
@@ -77,7 +84,7 @@ def open_for_appending(path: str, mode: int) -> int:
 
     With the number of a closed standard error, whatever is printed there would be in the log.
     """
-    return _beyond_standard_streams(os.open(path, _APPEND_FLAGS, mode))
+    return _with_high_number(os.open(path, _APPEND_FLAGS, mode))
 
 
 def ends_inside_line(
@@ -141,12 +148,12 @@ def _open_own(path: str, number: int) -> OpenLog:
     kind = os.fstat(number).st_mode
     if not stat.S_ISREG(kind) and not stat.S_ISSOCK(kind):
         try:
-            descriptor = _beyond_standard_streams(os.open(path, os.O_WRONLY | _COMMON_FLAGS))
+            descriptor = _with_high_number(os.open(path, os.O_WRONLY | _COMMON_FLAGS))
         except OSError:  # no right to, as behind a change of the user, or no reader
             pass
         else:
             return OpenLog(descriptor, _status_or_close(descriptor), is_own=True)
-    descriptor = _beyond_standard_streams(os.dup(number))
+    descriptor = _with_high_number(os.dup(number))
     return OpenLog(descriptor, _status_or_close(descriptor), is_own=True, is_shared=True)
 
 
@@ -202,6 +209,16 @@ def _open_for_reading(path: str, other_path: str) -> int:
         return os.open(path, os.O_RDONLY | _COMMON_FLAGS)
     except FileNotFoundError:  # not Linux
         return os.open(other_path, os.O_RDONLY | _COMMON_FLAGS)
+
+
+def _with_high_number(descriptor: int) -> int:
+    """Return a copy far above the program's own numbers, if there is room, and close this one."""
+    try:
+        copy = fcntl.fcntl(descriptor, fcntl.F_DUPFD_CLOEXEC, _FIRST_HIGH_DESCRIPTOR)
+    except (NameError, OSError):  # Windows, or a low limit of open files
+        return _beyond_standard_streams(descriptor)
+    os.close(descriptor)
+    return copy
 
 
 def _beyond_standard_streams(descriptor: int) -> int:

@@ -1,0 +1,24 @@
+"""Whether a descriptor is still ours: a program may close all it has, and use the numbers again."""
+
+import os
+import socket
+
+
+def identity(descriptor: int) -> tuple[int, int] | None:
+    """Return device and inode of what is open at a descriptor; None if nothing is."""
+    try:
+        status = os.fstat(descriptor)
+    except OSError:
+        return None
+    return status.st_dev, status.st_ino
+
+
+def detach_unless_ours(sock: socket.socket | None, ours: tuple[int, int] | None) -> bool:
+    """Make a socket forget a number that somebody else has now; return whether it did.
+
+    Closing the socket would close what the program has opened there.
+    """
+    if sock is None or ours is None or sock.fileno() < 0 or identity(sock.fileno()) == ours:
+        return False
+    sock.detach()
+    return True
