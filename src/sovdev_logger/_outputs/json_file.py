@@ -40,8 +40,7 @@ _CLOSED: Final = -1
 _FILE_MODE: Final = 0o644
 
 _PATH_CHECK_INTERVAL_NS: Final = 1_000_000
-"""How long a rename by another process may go unnoticed. Checking the path costs as much as the
-write; lines written meanwhile are in the renamed file, not lost."""
+"""How long a rename by another process may go unnoticed: lines written meanwhile are not lost."""
 
 _CAREFUL_BYTES: Final = 4 * 1024 * 1024
 """This near to the limit each write checks the size first. Farther away the size at the last check
@@ -77,10 +76,10 @@ class JsonFileHandler(OutputHandler):
     The descriptor is append-only, so lines of several threads and processes never mix. Before a
     line that would pass ``max_bytes`` the file is renamed to ``.1``, older ones move up, and what
     exceeds ``backup_count`` goes; a limit or a count of 0 switches rotation off. A file that was
-    renamed or removed by another process is reopened. As long as the system refuses to rotate or
-    to reopen, the open file is written on. Half a line that a crash left is ended first. Missing
-    folders are created. A failing write causes one warning and is tried again with the next entry.
-    A path that leads to a pipe, a terminal or a device gets the lines of a ``LineStream``.
+    renamed, removed or closed is reopened. As long as the system refuses to rotate or to reopen,
+    the open file is written on. Half a line that a crash left is ended first. A failing write
+    causes one warning; the next entry is tried again. Missing folders are created. Where the path
+    leads to a pipe, a terminal or a device, a ``LineStream`` writes.
     """
 
     def __init__(
@@ -251,11 +250,10 @@ class JsonFileHandler(OutputHandler):
 
     def _can_be_found(self) -> bool:
         """Return whether what is written to the open file is in some folder."""
-        try:
+        with suppress(OSError):
             status = os.fstat(self._descriptor)
-        except OSError:
-            return False
-        return stat.S_ISREG(status.st_mode) and status.st_nlink > 0
+            return stat.S_ISREG(status.st_mode) and status.st_nlink > 0
+        return False
 
     def _open(self) -> None:
         """Open what is at the path, and then close what was open before."""
