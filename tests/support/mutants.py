@@ -429,11 +429,9 @@ def signal_handler_does_not_bypass_loguru() -> None:
 
 
 def values_of_variables_are_shown() -> None:
-    from sovdev_logger._outputs.loguru import sinks
-    from sovdev_logger._profiles import runtime
+    from sovdev_logger._safety import sanitizer
 
-    runtime.redact_shown_values = lambda text, error: text  # type: ignore[attr-defined]
-    sinks.redact_shown_values = lambda text, error: text  # type: ignore[attr-defined]
+    sanitizer.Sanitizer.traceback = lambda self, text, error: text  # type: ignore[method-assign]
 
 
 def child_keeps_its_parents_sinks() -> None:

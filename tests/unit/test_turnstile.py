@@ -1,6 +1,5 @@
 """The turnstile: one at a time, and what arrives from inside is done by the outer frame."""
 
-import sys
 import threading
 from collections.abc import Callable
 
@@ -67,58 +66,6 @@ def test_what_is_parked_can_be_dealt_with_inside() -> None:
     turnstile.submit("outer")
     turnstile.drain_parked(done.append)
     assert done == ["aside: inner", "outer"]
-
-
-def test_more_is_parked_than_frames_are_allowed() -> None:
-    done: list[int] = []
-    number = 3 * sys.getrecursionlimit()
-
-    def act(item: int) -> None:
-        done.append(item)
-        if item == 0:
-            for parked in range(1, number):
-                turnstile.submit(parked)
-
-    turnstile = Turnstile(act)
-    turnstile.submit(0)
-    assert done == list(range(number))
-
-
-def test_handlers_that_nest_until_the_recursion_limit_lose_nothing_parked() -> None:
-    done: list[int] = []
-    sent: list[int] = []
-
-    def nest() -> None:
-        sent.append(len(sent) + 1)
-        turnstile.submit(sent[-1])
-        nest()
-
-    def act(item: int) -> None:
-        done.append(item)
-        if item == 0:
-            with pytest.raises(RecursionError):
-                nest()
-
-    turnstile = Turnstile(act)
-    turnstile.submit(0)
-    assert len(done) + turnstile.parked >= len(sent)  # the last may not have got in
-    assert done == list(range(len(done)))
-
-
-def test_what_no_frame_is_left_for_stays_parked(monkeypatch: pytest.MonkeyPatch) -> None:
-    done: list[str] = []
-    turnstile: Turnstile[str] = Turnstile(done.append)
-    turnstile._parked.append("parked")
-
-    def refuse(_self: object, _item: str) -> None:
-        raise RecursionError
-
-    with monkeypatch.context() as limit:
-        limit.setattr(Turnstile, "submit", refuse)
-        turnstile._take_parked()
-    assert turnstile.parked == 1
-    turnstile.submit("next")
-    assert done == ["next", "parked"]
 
 
 def test_an_error_aside_goes_where_errors_go() -> None:

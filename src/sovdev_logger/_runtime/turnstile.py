@@ -66,7 +66,6 @@ class Turnstile(Generic[Item]):
         "_on_error",
         "_owner",
         "_parked",
-        "_takers",
         "entered",
         "interrupted",
         "passed",
@@ -87,7 +86,6 @@ class Turnstile(Generic[Item]):
         # Re-entrant, because a signal may arrive after the acquisition and before the owner is set.
         self._lock = threading.RLock()
         self._owner = _NOBODY
-        self._takers: set[int] = set()
         self._parked.clear()
         self.entered = self.passed = self.refused = self.interrupted = 0
         self._aside_entered = self._aside_passed = 0
@@ -178,30 +176,12 @@ class Turnstile(Generic[Item]):
             )
 
     def _take_parked(self) -> None:
-        """Run what is parked, in a loop of one frame: it may be more than frames are allowed."""
-        me = _get_ident()
-        if me in self._takers:
-            return
-        self._takers.add(me)
-        failure = None
-        try:
-            while self._parked:
-                try:
-                    item = self._parked.popleft()
-                except IndexError:
-                    break
-                entered = self.entered
-                try:
-                    self.submit(item)
-                except BaseException as error:  # noqa: BLE001 - raised when the rest is written
-                    if isinstance(error, RecursionError) and self.entered == entered:
-                        self._parked.appendleft(item)  # for an outer frame, or the next call
-                        break
-                    failure = error
-        finally:
-            self._takers.discard(me)
-        if failure is not None:
-            raise failure
+        while self._parked:
+            try:
+                item = self._parked.popleft()
+            except IndexError:
+                return
+            self.submit(item)
 
 
 def _raise(error: Exception) -> None:
