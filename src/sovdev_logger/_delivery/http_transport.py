@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Final
 from urllib.parse import urlsplit
 
 from sovdev_logger._delivery.failure_reasons import describe, tls_advice
-from sovdev_logger._runtime.descriptors import detach_unless_ours, identity
+from sovdev_logger._runtime.descriptors import detach_unless_ours, identity, is_ours
 from sovdev_logger._settings.endpoint import HttpEndpoint
 
 if TYPE_CHECKING:
@@ -138,7 +138,7 @@ class HttpTransport:
         """Cut the exchange that another thread is waiting for, if there is one."""
         connection = self._connection
         sock = connection.sock if connection is not None else None
-        if sock is not None and identity(sock.fileno()) == self._identity:
+        if sock is not None and is_ours(sock, self._identity):
             with contextlib.suppress(OSError):
                 sock.shutdown(socket.SHUT_RDWR)
 
@@ -257,7 +257,7 @@ class _Watchdog:
     def _cut(self) -> None:
         self.has_fired = True
         sock = self._connection.sock
-        if sock is not None and identity(sock.fileno()) == self._identity:
+        if sock is not None and is_ours(sock, self._identity):
             with contextlib.suppress(OSError):
                 sock.shutdown(socket.SHUT_RDWR)
 
